@@ -118,13 +118,13 @@ GLOSSARY: dict[str, Metric] = {
         "clip fraction by epoch", "0..1", "clip fraction of each PPO epoch"
     ),
     "policy/update_kl": Metric(
-        "update size",
+        "KL of the step",
         "nats per token",
         "KL from the policy before the step's updates to the policy after them, on 32 responses",
         healthy="below 0.1",
     ),
     "policy/update_kl_by_epoch": Metric(
-        "update size by epoch",
+        "KL of the step by epoch",
         "nats per token",
         "KL from the policy before the step to the policy at the moment when each PPO epoch reads "
         "a token, so before the last updates",

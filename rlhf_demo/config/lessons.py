@@ -56,7 +56,7 @@ LESSONS: dict[str, Lesson] = {
         code="explain.gpt2:forward",
         test="tests/explain/test_gpt2.py::test_logits_equal_those_of_transformers",
         caveat="The figures are of this small model. \u201cAfter PPO\u201d is the same "
-        "model after a second training, which the later lessons explain. Generating "
+        "model after further training, which the later lessons explain. Generating "
         "with top-k or top-p leaves tokens out, so the texts then follow other "
         "probabilities than the model\u2019s own.",
     ),
@@ -132,7 +132,7 @@ LESSONS: dict[str, Lesson] = {
         minutes=3,
         before="In the lesson on attention, head 2 of layer 6 looked from \u201cand\u201d "
         "back at \u201cactress\u201d. Switching a head off means that what it "
-        "collected is left out: everything else of the model stays as it is. "
+        "collected is left out: everything else in the model stays as it is. "
         "Nothing is trained again.",
         question="The text is \u201cThe actress was very good and\u201d. We switch off only this "
         "head, one of 24. What happens to the probability that the next word is "
@@ -295,8 +295,8 @@ LESSONS: dict[str, Lesson] = {
         "That score is a proxy: it stands in for what people like. PPO also pays a "
         "price for leaving the base\u2019s probabilities: beta times the KL "
         "divergence, which says, in nats, how far they have moved; it is 0 if they "
-        "stay the same. Here the price is 0. A second, simulated judge, which PPO "
-        "never sees, scores the same texts for praise and for good writing.",
+        "stay the same. Here the price is 0. A simulated judge, which PPO never "
+        "sees, scores the same texts for praise and for good writing.",
         question="The reward model\u2019s score rises to the end of training. What does the "
         "judge\u2019s score do?",
         answers=(
@@ -320,7 +320,7 @@ LESSONS: dict[str, Lesson] = {
         "and the weights change a little. In the first step of a run, the model "
         "wrote \u201ca complete mess.\u201d after \u201cThis thriller is\u201d, and "
         "the reward model scored it \u22121.8, far below the base\u2019s mean of 0. "
-        "PPO books the score at the last token. Then it computes for each token how "
+        "PPO gives the score to the last token. Then it computes for each token how "
         "much better the text turned out from there on than a second output of the "
         "model, the value head, had expected: the advantage. PPO makes a token with "
         "a positive advantage more likely, and one with a negative advantage less "
@@ -373,7 +373,7 @@ LESSONS: dict[str, Lesson] = {
         "train like PPO, without a value head. DPO learns from the pairs without a "
         "reward model. Supervised fine-tuning (SFT) imitates the preferred texts. "
         "Best-of-N trains nothing: the base writes N responses, and the reward "
-        "model chooses one. A simulated judge that also wants good writing compared "
+        "model chooses one. A simulated judge of sentiment and writing compared "
         "their texts with the base\u2019s, at several distances from the base.",
         question="Compare those that are 2 nats away from the base. Whose texts win most "
         "often against the base\u2019s?",

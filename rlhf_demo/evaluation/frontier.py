@@ -281,7 +281,7 @@ def nats(kl: float) -> str:
 
 def verdict(kl: float, arms: Sequence[str], meetings: Sequence[Meeting]) -> str:
     """Say which arms tie at a KL, and which win more than others."""
-    start, names = f"At {nats(kl)},", _listed(arms)
+    start, names = f"At {nats(kl)},", listed(arms)
     if not meetings:
         alone = f"{names} alone is" if arms else "no method is"
         return f"{start} {alone} measured: nothing to compare."
@@ -305,7 +305,7 @@ def wins_more(meetings: Sequence[Meeting]) -> list[str]:
             points = f"{100 * abs(one['mean']):.0f}" + ("" if losers else " percentage points")
             losers.append(f"than {right}'s by {points} [{100 * low:.0f}, {100 * high:.0f}]")
     return [
-        f"{winner}'s share of wins is higher {_listed(losers)}" for winner, losers in beaten.items()
+        f"{winner}'s share of wins is higher {listed(losers)}" for winner, losers in beaten.items()
     ]
 
 
@@ -325,7 +325,7 @@ def notes_of(runs: Sequence[FrontierRun]) -> list[str]:
 
 def one_seed(methods: Sequence[str], *, everyone: bool) -> str:
     """Say what the figures of methods with one seed are about."""
-    who, whose = f"{_listed(methods)} were", "their"
+    who, whose = f"{listed(methods)} were", "their"
     if everyone:
         who, whose = "Each method was", "the"
     elif len(methods) == 1:
@@ -336,7 +336,7 @@ def one_seed(methods: Sequence[str], *, everyone: bool) -> str:
     )
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """Join words as a sentence does: a, b and c."""
     return " and ".join([part for part in (", ".join(words[:-1]), *words[-1:]) if part])
 
@@ -380,7 +380,7 @@ def own_run(runs: Sequence[FrontierRun], own: FrontierRun, judge: str) -> OwnRun
             "marks": marks,
             "sentence": f"{start}; no method reaches that KL.",
         }
-    ties = _listed([title(one["arms"][1]) for one in meetings if one["tie"]])
+    ties = listed([title(one["arms"][1]) for one in meetings if one["tie"]])
     parts = wins_more(meetings)
     parts += [f"{own['name']} ties with {ties}"] if ties else []
     return {"name": own["name"], "marks": marks, "sentence": f"{start}: {'; '.join(parts)}."}

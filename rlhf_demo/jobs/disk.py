@@ -39,7 +39,7 @@ class Disk:
         if most is not None and self._of_visitors(jobs) > most:
             return (
                 f"visitors' runs fill the {most / 1000:g} GB that they may use: try again when "
-                f"one of them is {KEPT_SECONDS // 60} minutes old, and this page deletes it"
+                f"one of them is {KEPT_SECONDS // 60} minutes old; this page then deletes it"
             )
         return None
 

@@ -505,7 +505,9 @@ class Jobs:
         if job.example:
             raise JobError(f"{run_id} is an example: it cannot be changed")
         if not self.may_change(run_id, secret):
-            raise JobError(f"{run_id} belongs to someone else: only its owner can change it")
+            raise JobError(
+                f"{run_id} belongs to someone else: only its owner or the instructor can change it"
+            )
         return job
 
     def _check_permit(self, address: str) -> None:

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from rlhf_demo.config.scorers import FLUENCY_JUDGE
-from rlhf_demo.evaluation.frontier import Level, arms_of, level_of, nats, title
+from rlhf_demo.evaluation.frontier import Level, arms_of, level_of, listed, nats, title
 from rlhf_demo.lessons.looks import AlternativesLook, Outcome
 from rlhf_demo.lessons.request import Models
 from rlhf_demo.runs.frontier import BEST_OF_N, FrontierRun, read_frontier
@@ -47,7 +47,7 @@ def outcome(models: Models) -> Outcome:
     best = arms[0]
     tied = [title(arm) for arm in arms[1:] if is_tied(level, arm, best)]
     answer = NOBODY if len(tied) == len(arms) - 1 else PLACES[best]
-    unsure = f" Too close to tell from {title(best)}: {' and '.join(tied)}." if tied else ""
+    unsure = f" Not shown to differ from {title(best)}: {listed(tied)}." if tied else ""
     return {"answer": answer, "result": f"Wins at {nats(ASKED)}: {shares}.{unsure}"}
 
 

@@ -62,6 +62,6 @@ def outcome(models: Models) -> Outcome:
     weights = trace.layers[LAYER - 1].attention.pattern[HEAD - 1, -1]
     most = int(weights.argmax())
     name = models.pieces(models.ids(TEXT))[most].strip()
-    result = f"It puts {weights[most]:.2f} of its weight on \u201c{name}\u201d, of 1 in all."
+    result = f"It puts {weights[most]:.2f} of its total weight of 1 on \u201c{name}\u201d."
     places = {GOOD: 0, ACTRESS: 1}
     return {"answer": places.get(most, 2) if weights[most] > EQUAL else 2, "result": result}

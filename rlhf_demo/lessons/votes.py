@@ -43,12 +43,12 @@ def look(models: Models, request: dict[str, Any]) -> VotesLook:
 
 
 def outcome(models: Models) -> Outcome:
-    """Return how many held-out pairs a head gets right that learned from the rater's votes."""
+    """Return how many held-out pairs a head gets right that learned from a simulated voter."""
     result = _learn(models, [_better(place) for place in range(len(SHOWN))])
     right = result["right"]
     words = (
-        f"A head that learned from the rater\u2019s {len(SHOWN)} votes gets {right} of {TESTED} "
-        f"right, which is {right / TESTED:.0%} (95% interval: {result['low']:.0%} to "
+        f"A head that learned from the simulated voter\u2019s {len(SHOWN)} votes gets {right} of "
+        f"{TESTED} right, which is {right / TESTED:.0%} (95% interval: {result['low']:.0%} to "
         f"{result['high']:.0%}). The shipped reward model learned from 1,241 pairs and gets "
         f"{result['shipped']} of the same {TESTED} right."
     )

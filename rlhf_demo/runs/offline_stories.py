@@ -122,7 +122,8 @@ def _learned(rows: Sequence[Row], known: Sequence[Row]) -> str:
     """Say how well the policy fits the data."""
     orders = [row["dpo/accuracy"] for row in rows if "dpo/accuracy" in row][-LAST_PAIRS:]
     if orders:
-        return f"{fmean(orders):.0%} of the last pairs are in the judge's order; "
+        share = f"{fmean(orders):.0%}"
+        return f"in {share} of the last pairs, the preferred text has the higher implicit reward; "
     if "sft/heldout_loss" in known[-1]:
         first, last = (f"{row['sft/heldout_loss']:.3f}" for row in (known[0], known[-1]))
         return f"the loss on held-out texts went from {first} to {last} nats per token; "

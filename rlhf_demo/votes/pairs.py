@@ -132,7 +132,7 @@ def split_last_rated(votes: Sequence[Vote], rankings: Sequence[Ranking] = ()) ->
     if len(by_prompt) < 2:
         raise DataError(
             f"all {count} preferences are on one prompt, and testing needs another one: "
-            "vote on at least 2"
+            "vote on texts for a second prompt"
         )
     newest_first = sorted(by_prompt.values(), key=lambda group: _moment(group[-1]), reverse=True)
     held_out: list[Vote | Ranking] = []

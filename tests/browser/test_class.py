@@ -133,7 +133,9 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     expect(phone.locator(".rl-student-head b")).to_contain_text("0 of")
 
 
-def test_all_other_trainings_are_stopped_with_one_button(new_visitor):
+def test_all_runs_outside_classes_are_stopped_with_one_button(new_visitor):
     teacher, _ = instructor(new_visitor)
-    teacher.button("Stop all other training runs").click()
-    expect(teacher.page.get_by_text("No other run is training or waiting.")).to_be_visible()
+    teacher.button("Stop all training runs outside classes").click()
+    expect(
+        teacher.page.get_by_text("No run outside classes is training or waiting.")
+    ).to_be_visible()

@@ -147,7 +147,7 @@ def test_ratios_of_first_epoch_last_epoch_and_afterwards_stand_over_the_clip_ran
 
     first, last, after = chart["traces"]
     assert [one["name"] for one in (first, last, after)] == [
-        "when read in epoch 1", "when read in epoch 3", "after the update",
+        "when read in epoch 1", "when read in epoch 3", "after the step",
     ]  # fmt: skip
     assert points(first) == {1.025: 1.0}
     assert points(last) == {0.875: 0.25, 1.125: 0.75}

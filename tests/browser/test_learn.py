@@ -10,7 +10,7 @@ from rlhf_demo.config.lessons import LESSONS
 pytestmark = [pytest.mark.browser, pytest.mark.only_looks]
 
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 800}}
-COVERED = "Answer first. Then this is computed on the model."
+COVERED = "Answer first. Then the figures appear here."
 
 
 def card(visitor):

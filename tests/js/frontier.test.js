@@ -67,8 +67,8 @@ test("a run with points outside the chart is said to have them", () => {
   const words = (...runs) => outsideWords({ ...view, own: runs });
   assert.deepEqual(words(own("ppo-a", 0.5, 2.75)), []);
   assert.deepEqual(words(own("ppo-a", 2, 64.96), own("ppo-b", 223.8, 301.5)), [
-    "The chart ends at 2.9 nats. Outside it: of ppo-a, 1 of 2 points, up to 65.0 nats.",
-    "The chart ends at 2.9 nats. Outside it: of ppo-b, 2 of 2 points, up to 301.5 nats.",
+    "The chart ends at 2.9 nats. Outside it, ppo-a has 1 of 2 points, up to 65.0 nats.",
+    "The chart ends at 2.9 nats. Outside it, ppo-b has 2 of 2 points, up to 301.5 nats.",
   ]);
 });
 
@@ -106,12 +106,12 @@ test("the table at equal KL has every method, and dashes where it was not measur
 });
 
 test("the spread of the seeds is named if there is one, a measured run's seed if it is shown", () => {
-  assert.ok(tableWords(state, view).includes("paired, and the spread of the seeds counts. We"));
+  assert.ok(tableWords(state, view).includes("prompt, and the spread of the seeds counts. We"));
   assert.ok(tableWords(state, view).includes("A measured run is one seed"));
   assert.ok(!tableWords(state, view).includes("Two seeds"));
   assert.ok(tableWords({ ...state, seeds: 2 }, view).includes("Two seeds say little"));
   const words = tableWords({ ...state, seeds: 1 }, { ...view, own: [] });
-  assert.ok(words.includes("The prompts are paired. We interpolate"));
+  assert.ok(words.includes("Differences are taken prompt by prompt. We interpolate"));
   assert.ok(words.endsWith("on both sides of this KL."));
 });
 

@@ -19,9 +19,9 @@ test("each way names its own word", () => {
 test("a guess stands beside each way", () => {
   assert.equal(
     guessWords(words, 1),
-    "You said \u201Cdull\u201D. The word that lowers the score most, in three ways. Running " +
-      "score: \u201Cfilm.\u201D. Left out: \u201Cdull\u201D, as you said. Shapley value: " +
-      "\u201Cdull\u201D, as you said.",
+    "You said \u201Cdull\u201D. The word that adds least to the score, measured in three ways: " +
+      "Running score: \u201Cfilm.\u201D; Left out: \u201Cdull\u201D, as you said; Shapley " +
+      "value: \u201Cdull\u201D, as you said.",
   );
   assert.ok(guessWords(words, -1).startsWith("You did not know."));
 });

@@ -179,7 +179,7 @@ test("rankings are counted as what they are, with their pairs", () => {
   assert.match(trainWords(5, 3, 8, 10), /^5 preferences and 3 rankings with 18 pairs\. A fifth/);
   assert.match(trainWords(0, 8, 8, 10), /^8 rankings with 48 pairs\. .* counts as a sixth of a vote\./);
   const imported = importWords({ kept: 1, double: 1, what: "ranking" });
-  assert.match(imported, /^1 ranking imported; 1 left out because it was in the file twice\. To train/);
+  assert.match(imported, /^1 ranking imported; 1 left out because .* ranked the same texts\. To train/);
 });
 
 test("a reward model says from what it learned, and only what there was", () => {
@@ -193,7 +193,7 @@ test("a reward model says from what it learned, and only what there was", () => 
   assert.equal(
     votesWords(both),
     "Trained on 9 votes and 3 rankings with 18 pairs by 2 voters; tested on 2 votes (on 2 pairs) and " +
-      "1 ranking with 6 pairs, on the prompts voted on last. So few pairs cannot tell " +
+      "1 ranking with 6 pairs, on the prompts voted on last. These pairs are too few to tell " +
       "whether it does better than a coin flip.",
   );
   const ranked = { ...both, votes: 0, held_out: 0, held_out_pairs: 0, too_few_to_tell: false };

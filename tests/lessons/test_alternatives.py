@@ -18,7 +18,7 @@ def test_the_winner_has_the_most_wins_and_is_apart_from_another(models):
     meetings = [one for one in level["meetings"] if best in one["arms"]]
     assert any(not one["tie"] for one in meetings)
     assert result["answer"] == alternatives.PLACES[best] == 3
-    assert "Too close to tell from best-of-N: RLOO." in result["result"]
+    assert "Not shown to differ from best-of-N: RLOO." in result["result"]
 
 
 def test_nobody_wins_where_all_tie_with_the_best(models, monkeypatch):

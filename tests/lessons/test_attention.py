@@ -23,7 +23,7 @@ def test_head_finds_the_actress(models):
     assert others[best] == pytest.approx(0.49, abs=0.005)
     result = attention.outcome(models)
     assert result["answer"] == 1
-    assert "0.73 of its weight on “actress”" in result["result"]
+    assert "0.73 of its total weight of 1 on “actress”" in result["result"]
 
 
 def test_one_head_looks_half_at_the_previous_token(models):

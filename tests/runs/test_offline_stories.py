@@ -37,8 +37,9 @@ def test_finished_run_tells_pairs_score_and_kl():
     assert (story.key, story.level) == ("finished", "good")
     # Ends of three measurements: from (0 + 0.2 + 0.4) / 3 to 1.2.
     assert story.what == (
-        "Finished at step 80 of 80: 75% of the last pairs are in the judge's order; averaged over "
-        "a few measurements, the score rose by 1.00 SD, from 0.20 to 1.2 (base: 0); KL is 2.0 nats."
+        "Finished at step 80 of 80: in 75% of the last pairs, the preferred text has the higher "
+        "implicit reward; averaged over a few measurements, the score rose by 1.00 SD, from 0.20 "
+        "to 1.2 (base: 0); KL is 2.0 nats."
     )
 
 

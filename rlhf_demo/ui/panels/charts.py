@@ -204,7 +204,7 @@ PPO: BoardCharts = {
             "Value loss", "squared standard deviations; it need not fall", ("value/loss", "soft")
         ),
         _spec(
-            "KL of the update", "nats per token; from the policy before the step to the one after",
+            "KL of the step", "nats per token; from the policy before the step to the one after",
             ("policy/update_kl", "soft"), fromZero=True,
         ),
         _spec(

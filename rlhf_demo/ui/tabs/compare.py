@@ -169,7 +169,7 @@ class CompareTab:
                     precision=None, step=1, min_width=150,
                 )  # fmt: skip
                 self.best_of = gr.Number(
-                    label="Right model answers with the best of", value=1, precision=None, step=1,
+                    label="On the right: the best of", value=1, precision=None, step=1,
                     info=f"1 to {MOST_BEST_OF} responses, chosen by \u201cScore with\u201d",
                     min_width=230,
                 )  # fmt: skip

@@ -443,8 +443,8 @@ class FeedbackTab:
         settings = self.shared.settings
         if settings.password is not None and not self.shared.instructor.is_token(secret):
             raise Refused(
-                "only the owner of this page may import votes: enter the instructor's password "
-                "on the Runs tab, then import"
+                "only the instructor may import votes: enter the password on the Runs tab, then "
+                "import"
             )
         if settings.public and settings.password is None:
             raise Refused(

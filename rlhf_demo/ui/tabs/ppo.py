@@ -34,15 +34,15 @@ from rlhf_demo.web.lanes import heavy
 
 LEAD = (
     "Here the policy learns. It writes texts, and the reward model scores them. PPO (proximal "
-    "policy optimisation) then compares how each token's text turned out with what the value head "
-    "had expected. It pushes the token's probability up if that was better than for the step's "
-    "other tokens, and down if it was worse. RLOO and GRPO compare "
-    "each text with other texts for the same prompt. Once a step has pushed a token's probability "
-    "up or down by a fifth, a clip stops the push. A reward model is easily fooled, so a penalty "
-    "keeps the policy near the base. The penalty grows with the KL (Kullback-Leibler divergence, "
-    "in nats), which says how far the policy has moved from the base. DPO learns from the judged "
-    "pairs themselves: it needs no reward model, and the policy writes no texts to learn from. SFT "
-    "(supervised fine-tuning) imitates texts that people wrote or a judge preferred."
+    "policy optimisation) then measures, for each token, how much better its text turned out than "
+    "the value head had expected. If this figure is above the mean of the step's tokens, PPO "
+    "pushes the token's probability up; if below, down. RLOO and GRPO compare each text with other "
+    "texts for the same prompt. Once a step has pushed a token's probability up or down by a "
+    "fifth, a clip stops the push. A reward model is easily fooled, so a penalty keeps the policy "
+    "near the base. The penalty grows with the KL (Kullback-Leibler divergence, in nats), which "
+    "says how far the policy has moved from the base. DPO learns from the judged pairs themselves: "
+    "it needs no reward model, and the policy writes no texts to learn from. SFT (supervised "
+    "fine-tuning) imitates texts that people wrote, or the preferred texts of pairs."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
@@ -50,8 +50,8 @@ OFFLINE_OPEN = ("beta", "train_pairs", "train_texts", "epochs", "learning_rate",
 OFFLINE_FOLDED = tuple(name for name in OFFLINE_OPTIONS if name not in OFFLINE_OPEN)
 OFFLINE_NAMES = OFFLINE_OPEN + OFFLINE_FOLDED
 DATA = {
-    "dpo": ("Pairs", "DPO learns from these: two texts each, and which one the judge chose"),
-    "sft": ("Texts", "SFT imitates these; of pairs, the text that the judge chose"),
+    "dpo": ("Pairs", "DPO learns from these: two texts each, and which one was preferred"),
+    "sft": ("Texts", "SFT imitates these; of pairs, the preferred text"),
 }
 """What the methods that learn from given texts learn from: label and explanation."""
 GROUP = ("samples_per_prompt",)

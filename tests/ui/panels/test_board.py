@@ -280,7 +280,7 @@ def test_board_of_dpo_takes_its_figures_from_the_last_measurement(board):
     assert seen["figures"][0][0] == "+0.40 \u00b1 0.10"
     assert seen["figures"][1] == ("1.5", "KL from gpt2-mini in nats; DPO\u2019s beta is 0.25")
     assert seen["run"]["total_steps"] == 9
-    pairs = "At step 2 of 9: 75% of the last pairs are in the judge's order;"
+    pairs = "At step 2 of 9: in 75% of the last pairs, the preferred text has the higher"
     assert seen["story"]["what"].startswith(pairs)
     assert seen["columns"]["objective/kl"] == [1.5, 1.5, None]
     assert seen["columns"]["dpo/chosen"] == [None, -0.5, -0.5]

@@ -21,7 +21,7 @@ DRAWN = {
     "Tokens guessed": ["sft/accuracy"],
     "KL in the loss": ["policy/kl_k3"],
     "Value loss": ["value/loss"],
-    "KL of the update": ["policy/update_kl"],
+    "KL of the step": ["policy/update_kl"],
     "Distinct-2": ["objective/distinct_2"],
     "Ended by itself": ["response/eos_rate"],
     "Step time": ["time/step_seconds"],

@@ -409,7 +409,7 @@ def test_password_page_asks_for_the_instructors_token_before_an_import(owned, tm
         owned.shared.settings = replace(owned.shared.settings, public=public)
         for secret in ("", "ann", "teach"):  # the password itself opens nothing here
             told = owned.take_file(str(path), HAPPY, secret, HTTP)
-            assert "instructor's password on the Runs tab" in told["error"]
+            assert "enter the password on the Runs tab" in told["error"]
         told = owned.take_file(str(path), HAPPY, owned.shared.instructor.token, HTTP)
         assert "imported" in told
 

@@ -61,7 +61,7 @@ export const phoneWords = (lesson) => {
   if (came !== null && said !== null) return `${verdict(lesson, { said, came, result })} ${result}`;
   if (came !== null) return `You did not answer before the reveal. ${result}`;
   if (said === null) {
-    return "Tap what you expect. The answer is computed when the instructor reveals it.";
+    return "Tap what you expect. The answer appears when the instructor reveals it.";
   }
   return "Your answer was kept. You can change it until the reveal.";
 };

@@ -88,7 +88,7 @@ export const outsideWords = (view) => {
     const outside = marks.map(({ kl }) => kl).filter((kl) => kl > end);
     if (!outside.length) return [];
     return (
-      `The chart ends at ${end.toFixed(1)} nats. Outside it: of ${name}, ${outside.length} of ` +
+      `The chart ends at ${end.toFixed(1)} nats. Outside it, ${name} has ${outside.length} of ` +
       `${counted(marks.length, "point")}, up to ${Math.max(...outside).toFixed(1)} nats.`
     );
   });
@@ -126,9 +126,9 @@ const TIES =
   "Two methods tie if the interval of their difference, before rounding, contains 0: this test " +
   "cannot say which wins more. A tie does not show that they are equal.";
 const INTERVALS =
-  "Each interval in the table holds by itself in 95% of cases. Those of the differences in a " +
-  "sentence are wider, so that all of them hold at once in 95% of cases (Bonferroni). The " +
-  "prompts are paired";
+  "Each interval in the table holds by itself in 95% of cases. The intervals of differences, in " +
+  "the sentences below the table, are wider, so that all at one KL hold at once in 95% of cases " +
+  "(Bonferroni). Differences are taken prompt by prompt";
 const BETWEEN =
   "We interpolate wins between two measured points. All settings and saved steps of a seed make " +
   "one curve, so one of the two points may be half-trained and stand below a finished run. " +

@@ -41,7 +41,7 @@ export const GROUPS = [
       { name: "logprob_after", label: "log p, new", unit: "nats" },
       { name: "ratio", label: "ratio, new \u00F7 old", unit: "times" },
       { name: "policy_term", label: "policy loss", unit: "" },
-      { name: "gradient", label: "its gradient", unit: "" },
+      { name: "gradient", label: "its gradient, by log p", unit: "" },
       { name: "value_after", label: "value, new", unit: "standard deviations of the score" },
       { name: "value_term", label: "value loss", unit: "" },
       { name: "entropy_after", label: "entropy, new", unit: "nats" },
@@ -156,7 +156,9 @@ const EQUATIONS = {
 
 /** What the trainer noted has no equation of other cells: how it came about, in words. */
 const NOTED = {
-  logprob: "softmax of the policy\u2019s logits over the temperature, at the token it drew",
+  logprob:
+    "log softmax of the policy\u2019s logits, each divided by the temperature, at the token that " +
+    "it drew",
   ref_logprob: "the same, with the base\u2019s logits",
   value: "the value head\u2019s output before the token",
   logprob_after: "the same as log p, policy, after the step\u2019s updates",

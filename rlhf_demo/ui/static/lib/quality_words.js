@@ -66,7 +66,7 @@ export const trainWords = (votes, rankings, fewest, few) => {
 export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) => {
   const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
   const some = simulated ? ` (${simulated} simulated)` : "";
-  const few = " So few pairs cannot tell whether it does better than a coin flip.";
+  const few = " These pairs are too few to tell whether it does better than a coin flip.";
   const both = (/** @type {string | 0} */ first, /** @type {number | undefined} */ rankings) =>
     [first, rankings && rankingWords(rankings)].filter(Boolean).join(" and ");
   const trained = both(votes.votes && `${counted(votes.votes, "vote")}${some}`, votes.rankings);
@@ -83,17 +83,13 @@ export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) =>
 
 /** @param {{kept: number, double: number, what: string}} imported */
 export const importWords = ({ kept, double, what }) => {
-  const were = double === 1 ? "it was" : "they were";
-  const twice = `; ${double} left out because ${were} in the file twice`;
-  if (what === "text") return `${counted(kept, "written text")} imported${double ? twice : ""}.`;
-  const toTrain = "choose their question on the Reward model tab.";
-  if (what === "ranking") {
-    const imported = `${counted(kept, "ranking")} imported${double ? twice : ""}.`;
-    return `${imported} To train on imported rankings, ${toTrain}`;
+  if (what === "text") {
+    const were = double === 1 ? "it was" : "they were";
+    const twice = double ? `; ${double} left out because ${were} in the file twice` : "";
+    return `${counted(kept, "written text")} imported${twice}.`;
   }
-  const out = `; ${double} left out because the same voter had already answered the same pair`;
-  return (
-    `${counted(kept, "vote")} imported${double ? out : ""}. ` +
-    `To train on imported votes, ${toTrain}`
-  );
+  const toTrain = "choose their question on the Reward model tab.";
+  const did = what === "ranking" ? "ranked the same texts" : "answered the same pair";
+  const out = double ? `; ${double} left out because the same voter had already ${did}` : "";
+  return `${counted(kept, what)} imported${out}. To train on imported ${what}s, ${toTrain}`;
 };

@@ -12,7 +12,7 @@ export const WAYS = [
 ];
 
 /**
- * The place of the word that lowers the score most.
+ * The place of the word that adds least to the score, or lowers it most.
  * @param {WordCredit[]} words
  * @param {Way} way
  */
@@ -31,5 +31,6 @@ export const guessWords = (words, guess) => {
     const place = lowest(words, way);
     return `${name}: ${named(place)}${place === guess ? ", as you said" : ""}`;
   });
-  return `${said} The word that lowers the score most, in three ways. ${found.join(". ")}.`;
+  const least = "The word that adds least to the score, measured in three ways:";
+  return `${said} ${least} ${found.join("; ")}.`;
 };

@@ -130,7 +130,7 @@ export class WritingState {
     this.drafts.delete(id);
     if (!this.now || this.now.id !== id) return;
     this.now.written = null;
-    this.said = "Your text is deleted. A training that was started with it keeps its copy.";
+    this.said = "Your text is deleted. A training run that was started with it keeps its copy.";
     this.changed();
   }
 

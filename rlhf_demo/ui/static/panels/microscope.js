@@ -15,10 +15,10 @@ import { whatIf } from "./microscope/what_if.js";
 
 const FIRST_ROW = "advantage";
 const HONEST =
-  "The ratio is the one after all updates of the step; the clip acts on those in between. Mean " +
-  "and standard deviation are of all the step\u2019s responses, of which only some were kept. " +
-  "What-if changes neither them nor what was sampled. A dash: the run did not record what the " +
-  "figure needs.";
+  "The ratio is the one after all updates of the step; the clip acts on those in between. The " +
+  "mean and standard deviation of the advantages come from all the step\u2019s responses, of " +
+  "which only some were kept. The settings above change neither these two nor what was sampled. " +
+  "A dash: the run did not record what the figure needs.";
 
 const view = (close, what, table, cell) => {
   const title = h("h2", { class: "rl-h2" }, "One response of a PPO step");

@@ -11,8 +11,8 @@ import { rail } from "./learn/rail.js";
 /** @typedef {import("../types").ListedLesson} Lesson */
 
 const LEAD =
-  "Each lesson first asks what you expect, and then computes the answer on the models of this " +
-  "page. Your answers stay in this browser.";
+  "Each lesson first asks what you expect. Then it computes the answer, mostly on the models of " +
+  "this page. Your answers stay in this browser.";
 const SHEET = "what-i-predicted.md";
 
 const printedPart = (/** @type {import("../lib/lessons.js").SheetPart} */ part) =>

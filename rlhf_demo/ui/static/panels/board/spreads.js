@@ -33,7 +33,7 @@ const SPREADS = {
     xRange: [0, 3],
     series: [
       { name: "epochs", color: "soft" },
-      { name: "after the update", color: "ppo" },
+      { name: "after the step", color: "ppo" },
     ],
   },
   values: {
@@ -79,7 +79,7 @@ const drawScores = (/** @type {Cell} */ one, counts, /** @type {number} */ step)
 };
 
 const ratioWords = (clip, figures) =>
-  "Measured again after the update, " +
+  "Measured again after the step, " +
   `${percent(figures["policy/outside_clip"], 1)} of the tokens are outside ` +
   `${number(1 - clip)} to ${number(1 + clip)}, and the middle 98% are between ` +
   `${number(figures["policy/ratio_p01"])} and ${number(figures["policy/ratio_p99"])}. ` +
@@ -97,7 +97,7 @@ const drawRatios = (/** @type {Cell} */ one, /** @type {Details} */ details) => 
   const shown = epochs > 1 ? [0, epochs - 1, epochs] : [0, epochs];
   const series = shown.map((at) =>
     at === epochs
-      ? { name: "after the update", color: "ppo", fill: "tozeroy" }
+      ? { name: "after the step", color: "ppo", fill: "tozeroy" }
       : { name: `when read in epoch ${at + 1}`, color: "soft", dash: at ? undefined : "dot" },
   );
   fill(one.keys, keyOf(series));
@@ -212,7 +212,7 @@ const drawWords = (place, words, step) => {
 };
 
 const EPOCHS =
-  "This KL is the distance of one update, per token. The KL from the base, in the chart above, " +
+  "This KL is the distance of one step, per token. The KL from the base, in the chart above, " +
   "is the whole distance since the start, per response.";
 
 /** The charts, the table and the words of one step. */
@@ -222,7 +222,7 @@ export const spreads = () => {
   const values = cell(SPREADS.values);
   const table = h("div", { class: "rl-wide-table" });
   const about = "in each PPO epoch, as its tokens were read, and after the last";
-  const title = h("h3", {}, "How far the update went ", h("span", {}, about));
+  const title = h("h3", {}, "How far the step went ", h("span", {}, about));
   const epochs = h("article", { class: "rl-card" }, title, table, h("p", { class: NOTE }, EPOCHS));
   const words = h("article", { class: "rl-card" });
   const cards = [scores.card, ratio.card, epochs, values.card];

@@ -36,9 +36,9 @@ const stopOthersButton = (/** @type {Ask} */ ask) => {
     if (!answer) return;
     const some = counted(answer.stopped, "training run is", "training runs are");
     const done = `${some} stopping. Their owners can resume them.`;
-    say(told, answer.stopped ? done : "No other run is training or waiting.");
+    say(told, answer.stopped ? done : "No run outside classes is training or waiting.");
   };
-  return { button: askButton("Stop all other training runs", stop), told };
+  return { button: askButton("Stop all training runs outside classes", stop), told };
 };
 
 /**

@@ -17,7 +17,7 @@ const chartOf = (judges) => ({
   xTitle: "n",
   yFormat: ".0%",
   key_shown: true,
-  lines: [{ y: 0.5, label: "as often as not", color: "soft", left: true }],
+  lines: [{ y: 0.5, label: "even", color: "soft", left: true }],
   series: judges.map((judge, i) => ({
     name: judge.name,
     color: "ppo",
@@ -38,7 +38,7 @@ const seriesOf = (rows, place) => {
   );
   const detail = rows.map(({ kl_bound: kl, intervals }) => {
     const [low, high] = intervals[place];
-    return `${interval(low, high)}, KL of choosing at most ${number(kl)} nats`;
+    return `${interval(low, high)}; KL from choosing: at most ${number(kl)} nats`;
   });
   return { x: rows.map(({ n }) => n), y: rates, reach, detail };
 };

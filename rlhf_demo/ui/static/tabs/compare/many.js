@@ -19,7 +19,7 @@ const EMPTY =
 const APART = "not comparable: another tokenizer";
 const SURE = "The whole interval is on one side of 50%, so luck alone is an unlikely explanation. ";
 const UNSURE =
-  "The interval includes 50%: so few prompts cannot tell whose texts this judge prefers. ";
+  "The interval includes 50%: these prompts cannot tell whose texts this judge prefers. ";
 
 const judged = (judge, { report, names }) => {
   const { win_rate: rate, win_rate_low: low, win_rate_high: high, wins, ties, losses } = judge;

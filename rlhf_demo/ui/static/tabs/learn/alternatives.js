@@ -18,11 +18,12 @@ const ABOUT = {
     "token as a baseline, which it subtracts from the score. A clip stops the push on a token " +
     "that a step has moved far enough.",
   rloo:
-    "RLOO keeps the sampling, the reward model and the KL penalty. It drops the value head: it " +
-    "samples several responses to a prompt, and the others\u2019 mean score is the baseline.",
+    "RLOO keeps the sampling, the reward model, the KL penalty and, here, the clip. It drops the " +
+    "value head: it samples several responses to a prompt, and the others\u2019 mean score is " +
+    "the baseline.",
   grpo:
-    "GRPO keeps PPO\u2019s clip and drops the value head too. It divides each response\u2019s " +
-    "advantage by the standard deviation of its group.",
+    "GRPO keeps the clip and drops the value head too. It divides each response\u2019s advantage " +
+    "by the standard deviation of the rewards in its group, the responses to one prompt.",
   dpo:
     "DPO keeps the KL penalty\u2019s beta and the reference, the frozen base from which KL is " +
     "counted. It drops sampling and the reward model: it learns from the pairs, as a " +

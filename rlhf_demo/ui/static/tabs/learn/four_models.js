@@ -5,7 +5,7 @@ import { h, soft } from "../../shared/dom.js";
 const SPACE = "http://www.w3.org/2000/svg";
 const SAID =
   "The policy reads a prompt and writes a response. Three models read both. The reference gives " +
-  "each token a probability; the policy\u2019s compared with it gives the token\u2019s KL. The " +
+  "each token a probability. Comparing it with the policy\u2019s gives the token\u2019s KL. The " +
   "reward model gives one score for the text. The value head gives a value for each token. From " +
   "these, PPO computes rewards and advantages. The policy and the value head learn from them; " +
   "the reference and the reward model stay as they are.";

@@ -10,8 +10,8 @@ import { MODELS, asking, pieceWords } from "./controls.js";
 const ABOUT =
   "Each row reads the running sum as if it were the last one: the most likely next tokens " +
   "with their probabilities. At the input, the vector is still the token\u2019s own, so it reads " +
-  "back the token. Press a token to follow it. The bars show how long the vector is " +
-  "that each part of the layer added: attention above, feed-forward below.";
+  "back the token. Press a token to follow it. The bars show the length of the " +
+  "vector that each part of the layer added: attention above, feed-forward below.";
 const UNITS =
   "A feed-forward part has 1,024 units. Each reads the token\u2019s vector, and adds its own " +
   "fixed vector, times a number: its activation. Before each part, a layer norm brings the " +

@@ -23,10 +23,10 @@ const CHART = {
   series: [{ color: "score" }],
 };
 const OPTIMUM =
-  "Of all policies, the best one under a KL penalty gives each response the probability of the " +
-  "base times exp(score / beta), divided by the sum over all responses. Here the responses are " +
-  "the base\u2019s twelve most likely next words. With a small beta, the penalty is cheap, and " +
-  "the word with the highest score takes all.";
+  "Of all policies, the best one under a KL penalty gives each response the base\u2019s " +
+  "probability times exp(score / beta), divided by the sum of these products over all " +
+  "responses. Here the responses are the base\u2019s twelve most likely next words. With a small " +
+  "beta, the penalty is cheap, and the word with the highest score takes all the probability.";
 const AXIS =
   "Dots: single measurements. Lines: the curves fitted to them. Where the axis says 7, the KL " +
   "is 49 nats per text.";

@@ -9,7 +9,7 @@ import { views } from "./views.js";
 /** @typedef {import("../../types").ListedLesson} Lesson */
 /** @typedef {import("../../shared/server.js").Server} Server */
 
-const COVERED = "Answer first. Then this is computed on the model.";
+const COVERED = "Answer first. Then the figures appear here.";
 
 const choice = (/** @type {string} */ words, /** @type {number} */ place) => {
   const input = h("input", { type: "radio", name: "rl-lesson-answer", value: String(place) });

@@ -13,9 +13,10 @@ const TEACH =
   "gradient: how the loss changes with each weight, one of the model\u2019s 6.9 million " +
   "numbers. It shortens a gradient that is too long " +
   "(gradient clipping). Then Adam, the optimizer, moves every weight a little in the direction " +
-  "that lowers the loss. Pretraining did the same with very many texts; its learning rate, the " +
-  "size of a step, first rose slowly (warm-up). If the loss of a film sentence is then higher " +
-  "than before, the copy has forgotten something.";
+  "that lowers the loss. Pretraining took such steps on very many texts, with another optimizer " +
+  "(Muon) for the matrices. Its learning rate, the size of a step, first rose slowly (warm-up). " +
+  "If a film sentence has a higher loss after the teaching than before, the copy has forgotten " +
+  "something.";
 
 const surprise = (/** @type {Look} */ { pieces, surprises, nothing }) =>
   pieces.map((piece, i) => {

@@ -7,8 +7,8 @@ import { asking } from "./controls.js";
 /** @typedef {import("../../types").TokensLook} Look */
 
 const ABOUT =
-  "A space belongs to the token that follows it, here as a low line. So \u201Cgreat\u201D in a " +
-  "sentence and \u201Cgreat\u201D as its first word are different tokens.";
+  "A space belongs to the token that follows it, and is shown as \u2423. So \u201Cgreat\u201D " +
+  "in a sentence and \u201Cgreat\u201D as its first word are different tokens.";
 
 /** @param {import("./views.js").Stage} stage */
 export const tokens = ({ look }) => {

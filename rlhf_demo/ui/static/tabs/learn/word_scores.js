@@ -1,5 +1,5 @@
 // @ts-check
-// What each word adds to a score, in three ways, once the visitor has said which lowers it most.
+// What each word adds to a score, in three ways, once the visitor has said which adds least.
 import { signed } from "../../lib/format.js";
 import { howWords, sumWords } from "../../lib/score_words.js";
 import { WAYS, guessWords, lowest } from "../../lib/word_credit.js";
@@ -8,7 +8,8 @@ import { asking, signedBar } from "./controls.js";
 
 /** @typedef {import("../../types").WordScoresLook} Look */
 
-const ASK = "Which of these words lowers the score most? Tap it to see the figures.";
+const ASK =
+  "Which of these words adds least to the score, or lowers it most? Tap it to see the figures.";
 const MEANINGS =
   "Running score: the score of the text up to the word, less the score up to the word before. " +
   "Left out: the score of the text, less its score without the word. Shapley value: the average " +

@@ -21,7 +21,7 @@ import { kindOf } from "./kinds.js";
 const BUSY = ["running", "queued"];
 const SHIPPED =
   "An example that ships with this page, from a real training run. It cannot be changed.";
-const OTHERS = "Only the person who started it can stop or delete it.";
+const OTHERS = "Only the person who started it, or the instructor, can stop or delete it.";
 
 // A page served over plain HTTP cannot write to the clipboard.
 const copy = async (/** @type {HTMLElement} */ code, /** @type {HTMLElement} */ from) => {
