@@ -68,7 +68,7 @@ def locate(name: str) -> Path:
     if name in shipped_models():
         return CHECKPOINTS / name
     folder = typed_path(name)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # pathlib would raise for a name that is too long
         return _in_folder(folder.resolve())
     if folder.is_absolute() or not HUB_ID.fullmatch(name):
         raise CheckpointError(f"there is no folder {name}: check the path")
@@ -81,7 +81,7 @@ def is_here(name: str) -> bool:
     Raises:
         CheckpointError: there is no such model.
     """
-    is_folder = name in shipped_models() or typed_path(name).is_dir()
+    is_folder = name in shipped_models() or os.path.isdir(typed_path(name))
     if not is_folder and not _is_cached(name):
         return False
     folder = locate(name)
@@ -89,9 +89,9 @@ def is_here(name: str) -> bool:
     if not path.is_file():
         return True
     base = _named_base(path)
-    if (CHECKPOINTS.parent / base / "config.json").is_file():
+    if os.path.isfile(CHECKPOINTS.parent / base / "config.json"):
         return True
-    return typed_path(base).is_dir() or _is_cached(base)
+    return os.path.isdir(typed_path(base)) or _is_cached(base)
 
 
 def adapter_base(folder: Path) -> Path | None:
@@ -108,7 +108,7 @@ def adapter_base(folder: Path) -> Path | None:
         return None
     base = _named_base(path)
     found = CHECKPOINTS.parent / base
-    if not (found / "config.json").is_file():
+    if not os.path.isfile(found / "config.json"):
         found = locate(base)
     if (found / ADAPTER).is_file():  # it may name itself
         raise CheckpointError(
@@ -140,7 +140,7 @@ def hub_id(folder: Path) -> str | None:
 
 def adapter_rank(name: str) -> int:
     """Return the rank of the adapter called `name`; 0 if the model is none, or is not here."""
-    if name not in shipped_models() and not typed_path(name).is_dir():
+    if name not in shipped_models() and not os.path.isdir(typed_path(name)):
         return 0
     try:
         rank: Any = read_json(locate(name) / ADAPTER, MOST_CONFIG)["r"]

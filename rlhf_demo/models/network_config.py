@@ -28,13 +28,14 @@ transformers knows hundreds more. Some make other configurations, some fetch fil
 some compute with tables as large as a number in the file says."""
 
 OTHER_PARTS = re.compile(
-    r'"(\w*_implementation\w*|(quantization|fusion|kernel|distributed)_config'
+    r'"(\w{0,80}_implementation\w{0,80}|(quantization|fusion|kernel|distributed)_config'
     r'|transformers_weights)": (?!null|"\w*")'
     r'|"(attribute_map|per_layer_config)": '
 )
 """Keys, at any depth, by which transformers takes other weights or replaces parts of a network; a
 plain name such as "sdpa" chooses among its own parts. An attribute_map would let the checks of
-sizes read other numbers than the network does."""
+sizes read other numbers than the network does. Without bounds on the letters, a text of a thousand
+such words would be searched for minutes."""
 
 MOST_LAYERS = 9_999
 """transformers makes a list of all layers and labels as soon as it reads a configuration."""

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from operator import itemgetter
 from typing import Any, TypedDict, TypeGuard, cast
 
-from rlhf_demo.files import Row, is_figure
+from rlhf_demo.files import Row, figure_or_none, is_figure
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import ODD
 from rlhf_demo.runs.run import Run
@@ -85,7 +85,9 @@ class StepDetails(TypedDict):
     values: list[tuple[float, float]] | None
     """Value and realised return of a token a response, in standard deviations of the base's scores;
     None without a value head."""
-    figures: dict[str, float | list[float] | None]  # the metrics FIGURES; lists: by PPO epoch
+    figures: dict[
+        str, float | list[float | None] | None
+    ]  # the metrics FIGURES; lists: by PPO epoch
     clip_range: float  # of the probability ratio
 
 
@@ -171,11 +173,17 @@ def _list(value: Any, most: int = MOST_PARTS) -> list[Any]:
 
 
 def _pairs(values: Any) -> list[tuple[float, float]]:
-    return [(value, realised) for value, realised in _list(values, MOST_SCORES)]
+    pairs = [(value, realised) for value, realised in _list(values, MOST_SCORES)]
+    if not all(is_figure(value) and is_figure(realised) for value, realised in pairs):
+        raise ValueError("these are no values of a step")
+    return pairs
 
 
-def _by_epoch(figure: Any) -> Any:
-    return _list(figure) if type(figure) is list else figure
+def _by_epoch(figure: Any) -> float | list[float | None] | None:
+    """Return a figure, or one for each PPO epoch; the browser would draw a text as markup."""
+    if type(figure) is list:
+        return [figure_or_none(value) for value in _list(figure)]
+    return figure_or_none(figure)
 
 
 def score_histogram(first: list[float], now: list[float]) -> ScoreBins:

@@ -68,7 +68,7 @@ class Learn:
     def _has_base(self, trained: str) -> bool:
         try:
             return self.choices.base_of(trained) is not None
-        except DemoError:  # the base of a copied run is not here, or the run was deleted just now
+        except (DemoError, OSError):  # a copied run's base is not here, or the run was just deleted
             return False
 
     def outcome(

@@ -148,8 +148,9 @@ class ModelCache:
             return load_policy(name, device=self.device)
 
         key = "policy", locate(name), None
-        if for_class and key not in self._of_classes:
-            self._of_classes.append(key)
+        with self._cache_lock:
+            if for_class and key not in self._of_classes:
+                self._of_classes.append(key)
         return self._get("policy", name, None, load)
 
     def scorer(self, name: str, label: str | None = None) -> "Scorer":

@@ -14,7 +14,7 @@ from typing import Any, cast
 from safetensors import SafetensorError, safe_open
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import read_json
+from rlhf_demo.files import memory_of, read_json
 from rlhf_demo.hub.locate import (
     ADAPTER,
     ADAPTER_WEIGHTS,
@@ -41,6 +41,9 @@ NO_COST = {
     "base_model_name_or_path", "peft_version", "inference_mode", "lora_alpha", "lora_dropout",
 }  # fmt: skip
 """Keys of a configuration that change no shape: all weights are read in float32."""
+
+MOST_SHORT = 5000
+"""Bytes of memory of a value that costs nothing: the longest path has 4,096 letters."""
 
 FLOATS = {"F32", "F16", "BF16"}
 ANY_RANK = 2**24
@@ -111,7 +114,16 @@ def _texts(folder: Path) -> dict[str, str]:
 
 def _config(path: Path) -> dict[str, Any]:
     spec: dict[str, Any] = read_json(path, MOST_CONFIG) if path.is_file() else {}
-    return {key: value for key, value in spec.items() if key not in NO_COST}
+    return _costly(spec)
+
+
+def _costly(spec: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what changes no shape, if it is short: whatever is long takes time to look at."""
+    return {
+        key: value
+        for key, value in spec.items()
+        if not (key in NO_COST and memory_of(value, 0) < MOST_SHORT)
+    }
 
 
 def _adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -120,7 +132,7 @@ def _adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors, modules, rank = _tensors([folder / ADAPTER_WEIGHTS]), spec["target_modules"], spec["r"]
     if not isinstance(modules, list):  # a regular expression, which is refused
         raise ValueError
-    kept = {key: value for key, value in spec.items() if key not in NO_COST}
+    kept = _costly(spec)
     kept["target_modules"] = sorted(cast("list[str]", modules))
     if sum(math.prod(shape) for _, shape in tensors.values()) <= ANY_RANK:
         kept["r"] = "any"

@@ -263,7 +263,7 @@ def vote_facts(data: str) -> VoteFacts | None:
     """
     path = CHECKPOINTS.parent / data / FACTS
     try:
-        return cast("VoteFacts", read_figures(path, VoteFacts)) if path.is_file() else None
+        return cast("VoteFacts", read_figures(path, VoteFacts)) if os.path.isfile(path) else None
     except DataError:
         return None
 

@@ -185,6 +185,12 @@ def _visible(voter: int, pair_query: PairQuery) -> ColumnElement[bool]:
     return and_(*wanted)
 
 
+def _searched(pair_query: PairQuery) -> ColumnElement[bool]:
+    """Match the newest pairs of the round, of all models and kinds."""
+    of_round = select(pairs.c.id).where(pairs.c.round_id == pair_query.round)
+    return pairs.c.id.in_(of_round.order_by(pairs.c.id.desc()).limit(SEARCHED))
+
+
 def _open_pairs(
     voter: int, pair_query: PairQuery, now: float, *, full: bool = False, idle: bool = False
 ) -> Any:
@@ -195,9 +201,7 @@ def _open_pairs(
     """
     pool = select(pairs.c.id).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
     if not pair_query.evenly:
-        of_round = select(pairs.c.id).where(pairs.c.round_id == pair_query.round)
-        newest = of_round.order_by(pairs.c.id.desc()).limit(SEARCHED)
-        pool = pool.where(pairs.c.id.in_(newest)).limit(OPEN_POOL)
+        pool = pool.where(_searched(pair_query)).limit(OPEN_POOL)
     seated = select(func.count()).where(assignments.c.pair_id == pairs.c.id, _seated(now))
     number = seated.correlate(pairs).scalar_subquery()
     seen = select(assignments.c.pair_id).where(assignments.c.voter_id == voter)
@@ -317,7 +321,8 @@ def _attention_check(
     connection: Connection, voter: int, pair_query: PairQuery, rng: random.Random
 ) -> int:
     """Make an attention check for this voter alone; return 0 if there is no text for it."""
-    newest = select(pairs).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
+    newest = select(pairs).where(_visible(voter, pair_query), _searched(pair_query))
+    newest = newest.order_by(pairs.c.id.desc())
     pool = connection.execute(newest.limit(CHECK_POOL)).mappings().all()
     if not pool:
         return 0

@@ -26,7 +26,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from rlhf_demo.errors import DataError, JobError
-from rlhf_demo.files import is_record, leads_elsewhere, memory_of, own_folder, parse_json, replacing
+from rlhf_demo.files import (
+    folders_under,
+    is_record,
+    leads_elsewhere,
+    memory_of,
+    own_folder,
+    parse_json,
+    replacing,
+)
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.paths import CHECKPOINTS
@@ -264,7 +272,8 @@ def _files(folder: Path) -> list[Path]:
     """Return the files to send: complete files of the run, none that is another file as well."""
     return sorted(
         path
-        for path in folder.rglob("*")
+        for inside in folders_under(folder)
+        for path in inside.iterdir()
         if path.is_file()
         and not leads_elsewhere(path)
         and not any(name.startswith(".") for name in path.relative_to(folder).parts)

@@ -88,6 +88,12 @@ def test_missing_path_is_refused_without_asking_the_hub(name, monkeypatch):
         locate(name)
 
 
+def test_name_that_is_too_long_for_a_file_is_no_model_here():
+    """A copied run named it, and took the list of models from the Learn tab."""
+    assert not is_here("a" * 300)
+    assert not is_here(f"/{'a' * 300}")
+
+
 @pytest.mark.parametrize("name", ["", "  "])
 def test_empty_name_is_refused_and_the_shipped_ones_named(name):
     with pytest.raises(CheckpointError, match=r"name is empty: name one of .*gpt2-mini"):

@@ -1,6 +1,7 @@
 """Configurations that ask for other files, for code, or for very much: refused in one sentence."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -52,6 +53,15 @@ def test_value_of_a_wrong_type_in_a_configuration_is_one_sentence(tiny_model_fol
     with pytest.raises(CheckpointError, match="given cannot be loaded") as error:
         load_policy(str(given), device=CPU)
     assert one_sentence(error)
+
+
+def test_configuration_of_many_words_is_looked_at_in_time(tiny_model_folder, tmp_path):
+    """Nobody was answered for 87 seconds: the search for a key began anew at each word."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", _name_or_path="_implementation" * 40_000)
+    start = time.process_time()
+    load_policy(str(given), device=CPU)
+    assert time.process_time() - start < 5.0  # 0.2 s; minutes before
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,7 @@ def test_scores_that_no_step_of_ours_has_are_not_binned(board, run, monkeypatch,
     [
         ({"values": [[0.5, 1.0]] * 4097}, {}),
         ({"values": [[0.5, 1.0, 2.0]]}, {}),
+        ({"values": [[0.5, "1<br>x"]]}, {}),
         ({"ratio": [[1]] * 101}, {}),
         ({"ratio": [[1] * 101]}, {}),
         ({}, {"policy/update_kl_by_epoch": [0.1] * 101}),
@@ -205,6 +206,16 @@ def test_longer_lists_than_those_of_our_steps_do_not_travel(board, run, change, 
     run.append("metrics", [row | figures for row in metrics(3, 4)])
     run.append("distributions", [distribution(4, **change)])
     assert board.board_inside({"run": run.folder.name, "step": 4})["details"] is None
+
+
+@pytest.mark.parametrize("odd", ["1<br>x", [[0.1]], {"a": 1}])
+def test_figures_of_a_step_that_are_none_are_left_out(board, run, odd):
+    """The charts drew a text as markup: a tab did not answer for 20 seconds."""
+    names = ("policy/update_kl", "policy/update_kl_by_epoch")
+    run.append("metrics", [row | dict.fromkeys(names, odd) for row in metrics(3, 4)])
+    run.append("distributions", [distribution(4)])
+    figures = board.board_inside({"run": run.folder.name, "step": 4})["details"]["figures"]
+    assert [figures[name] for name in names] == [[None] if type(odd) is list else None] * 2
 
 
 def test_odd_step_is_looked_at_once(board, run, monkeypatch):

@@ -91,6 +91,7 @@ def configured(**changes):
     [
         tokenizer_of_another, larger_matrix, other_numbers, one_more,
         configured(r=5), configured(use_rslora=True),
+        configured(peft_version="_implementation" * 500), configured(lora_dropout=[0.0]),
         configured(target_modules=["c_attn"]),
         lambda folder: (folder / "vocab.json").write_text("{}"),
         lambda folder: (folder / "chat_template.jinja").write_text("{{ x }}"),

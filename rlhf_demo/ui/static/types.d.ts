@@ -118,7 +118,7 @@ export interface StepDetails {
   ratio: (number[])[];
   words: PushedWords;
   values: ([number, number])[] | null;
-  figures: Record<string, number | number[] | null>;
+  figures: Record<string, number | (number | null)[] | null>;
   clip_range: number;
 }
 
