@@ -204,6 +204,11 @@ def test_a_report_above_a_megabyte_is_refused(tmp_path, report):
         read_report(tmp_path)
 
 
+def test_a_report_with_many_wrong_pairs_is_read_as_far_as_ours_go(tmp_path, report):
+    write_json(tmp_path / "report.json", report | {"most_wrong": report["most_wrong"][:1] * 30})
+    assert len(read_report(tmp_path)["most_wrong"]) == 10
+
+
 def test_the_shipped_report_is_read():
     report = read_report(CHECKPOINTS / "examples" / "reward-shipped")
     assert report and report["pairs"] == 1256
