@@ -7,7 +7,7 @@ install:  ## install what running and testing need
 	pip install -r requirements-dev.txt
 
 test:  ## run the tests
-	python -m pytest -n 3
+	python -m pytest -n 2
 
 mutants:  ## break the code in hundreds of small ways, one at a time, to see that the tests notice (20 minutes)
 	python tests/mutants/run.py

@@ -363,7 +363,7 @@ def test_lists_inside_lists_take_no_list_of_runs_away(idle, sound, depth):
 def test_what_a_run_holds_beyond_our_records_is_not_kept_in_memory(idle):
     folder = finished(idle)
     record = json.loads((folder / "job.json").read_text())
-    (folder / "job.json").write_text(json.dumps(record | {"x": [[[]]] * 1000, "y": {"z": 1}}))
+    (folder / "job.json").write_text(json.dumps(record | {"x": [[[]]] * 300, "y": {"z": 1}}))
     assert idle._folders.job(folder.name).record == record
     (folder / "job.json").write_text(json.dumps(record | {"x": "y" * MOST_RECORD}))
     assert row(idle, folder.name)["status"] == "damaged"
