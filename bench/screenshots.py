@@ -34,7 +34,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
-        board = {"address": f"{app.url}/?tab=ppo&run={run}", "ready": ".rl-sample"}
+        board = {"address": f"{app.url}/?tab=ppo&run={run}", "ready": ".rl-board .js-line"}
         take(browser, "board-light", **board)
         take(browser, "board-dark", **board, theme="dark")
         take(browser, "board-phone", **board, viewport=PHONE, first_in_sight=".rl-board")

@@ -99,6 +99,8 @@ def test_page_on_every_tab_gets_everything_from_this_machine(new_visitor):
     for title in ("Feedback", "Reward model", "PPO", "Compare", "Runs", "Start"):
         visitor.go_to(title)
         expect(visitor.page.locator(".rl-root").filter(visible=True).nth(1)).to_be_visible()
+        if title == "Reward model":  # a chart of bars, and each has its name
+            visitor.sees(visitor.page.locator(".yaxislayer-above", has_text="a coin flip"), "model")
     visitor.page.reload()
     visitor.wait_until_asked("strip_state", 1)
 

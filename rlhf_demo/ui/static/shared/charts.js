@@ -85,7 +85,6 @@ const axes = (spec, shown, soft, line) => {
     },
     yaxis: {
       ...axis,
-      type: "linear", // else a text among the values would be a category, and drawn as markup
       range: spec.yRange,
       rangemode: spec.fromZero ? "tozero" : "normal",
       nticks: 5,
