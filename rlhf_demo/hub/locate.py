@@ -89,7 +89,7 @@ def is_here(name: str) -> bool:
     if not path.is_file():
         return True
     base = _named_base(path)
-    if os.path.isfile(CHECKPOINTS.parent / base / "config.json"):
+    if os.path.isfile(CHECKPOINTS.parent / base / CONFIG):
         return True
     return os.path.isdir(typed_path(base)) or _is_cached(base)
 
@@ -108,7 +108,7 @@ def adapter_base(folder: Path) -> Path | None:
         return None
     base = _named_base(path)
     found = CHECKPOINTS.parent / base
-    if not os.path.isfile(found / "config.json"):
+    if not os.path.isfile(found / CONFIG):
         found = locate(base)
     if (found / ADAPTER).is_file():  # it may name itself
         raise CheckpointError(
@@ -169,7 +169,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def is_model(folder: Path) -> bool:
     """Say whether a folder holds a model or an adapter; an unreadable folder does not."""
-    return os.path.isfile(folder / ADAPTER) or os.path.isfile(folder / "config.json")
+    return os.path.isfile(folder / ADAPTER) or os.path.isfile(folder / CONFIG)
 
 
 def _in_folder(folder: Path) -> Path:
@@ -220,7 +220,7 @@ def _is_cached(name: str) -> bool:
     if not HUB_ID.fullmatch(name):
         return False
     # Not the adapter's configuration: `hub_megabytes` fetches it before the weights.
-    files = [try_to_load_from_cache(name, file) for file in ("config.json", ADAPTER_WEIGHTS)]
+    files = [try_to_load_from_cache(name, file) for file in (CONFIG, ADAPTER_WEIGHTS)]
     return any(isinstance(file, str) for file in files)
 
 

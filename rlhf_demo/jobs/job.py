@@ -227,8 +227,7 @@ class JobFolders:
 
         What a link leads to stays as it is, also if the run's folder is one.
         """
-        for folder in folders_under(run.folder):
-            folder.chmod(0o700)
+        _opened(run.folder)
 
     def delete(self, run: Run) -> None:
         """Remove a run's folder, or a link to one; others see it disappear in one step."""
@@ -410,6 +409,15 @@ def _holds_run(folder: Path) -> bool:
         return True
 
 
+def _opened(top: Path) -> list[Path]:
+    """Let a folder and all folders under it be changed; return them as `folders_under` does."""
+    folders: list[Path] = []
+    for folder in folders_under(top):
+        folder.chmod(0o700)  # before its contents are listed
+        folders.append(folder)
+    return folders
+
+
 def remove(top: Path) -> None:
     """Remove what an archive may have brought, however deep, read-only, or not a folder at all.
 
@@ -418,11 +426,7 @@ def remove(top: Path) -> None:
     with suppress(OSError):
         if top.is_symlink() or not top.is_dir():
             top.unlink()
-        folders: list[Path] = []
-        for folder in folders_under(top):
-            folder.chmod(0o700)  # before its contents are listed
-            folders.append(folder)
-        for folder in reversed(folders):
+        for folder in reversed(_opened(top)):
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()

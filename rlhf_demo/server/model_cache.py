@@ -147,11 +147,7 @@ class ModelCache:
 
             return load_policy(name, device=self.device)
 
-        key = "policy", locate(name), None
-        with self._cache_lock:
-            if for_class and key not in self._of_classes:
-                self._of_classes.append(key)
-        return self._get("policy", name, None, load)
+        return self._get("policy", name, None, load, for_class=for_class)
 
     def scorer(self, name: str, label: str | None = None) -> "Scorer":
         """Return the scorer of this name; Python functions are refused.
@@ -175,9 +171,20 @@ class ModelCache:
             return load()  # a rule needs no room; a function is refused there
         return self._get("scorer", name, label, load)
 
-    def _get(self, kind: str, name: str, label: str | None, load: Callable[[], Any]) -> Any:
+    def _get(
+        self,
+        kind: str,
+        name: str,
+        label: str | None,
+        load: Callable[[], Any],
+        *,
+        for_class: bool = False,
+    ) -> Any:
         folder = locate(name)
         key, files = (kind, folder, label), stamp(folder)
+        with self._cache_lock:
+            if for_class and key not in self._of_classes:
+                self._of_classes.append(key)
         model = self._find(key, files)
         if model is None:
             if self._check:
