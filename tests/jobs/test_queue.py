@@ -135,7 +135,7 @@ def test_stop_that_is_asked_again_reads_no_run_again(new_jobs, fake, monkeypatch
 
 
 def test_stop_of_a_child_that_ignores_sigterm_kills_it_and_its_grandchild(new_jobs, fake):
-    jobs = new_jobs(ask_seconds=0.1, term_seconds=0.1)
+    jobs = new_jobs(ask_seconds=1.0, term_seconds=0.1)
     fake.scripts["ppo"] = STUBBORN
     run_id = start(jobs)
     other = grandchild(jobs, run_id)
