@@ -21,6 +21,7 @@ def fields(config_class: type[Options], names: tuple[str, ...]) -> list[Any]:
 def picker(label: str, info: str, **how: Any) -> gr.Dropdown:
     """Make a list of ids that the server fills later.
 
+    Its first value is given here: somebody may press a button before the list is filled.
     It takes any text, because the server does not remember with what it filled the list of a page.
     So each handler checks what it is given: see `server/choices.py`.
     """

@@ -102,9 +102,9 @@ class CompareTab:
         lead(LEAD, "changed", "what did PPO change?")
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
-                self.left = self._picker("Left", "the model to compare with")
-                self.right = self._picker("Right", "the model to test")
-                self.scorer = self._picker("Score with", "gives each text a number")
+                self.left = self._picker("Left", "the model to compare with", DEFAULTS[0])
+                self.right = self._picker("Right", "the model to test", DEFAULTS[1])
+                self.scorer = self._picker("Score with", "gives each text a number", DEFAULTS[2])
             with gr.Row():
                 self.prompt = gr.Textbox(
                     label="Prompt", value=FIRST_PROMPT, scale=5,
@@ -138,8 +138,10 @@ class CompareTab:
         )
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
-                self.model = self._picker("Model", "writes N responses")
-                self.chooser = self._picker("Choose by", "the response with the highest score wins")
+                self.model = self._picker("Model", "writes N responses", BEST_DEFAULTS[0])
+                self.chooser = self._picker(
+                    "Choose by", "the response with the highest score wins", BEST_DEFAULTS[1]
+                )
                 best_of = gr.Slider(
                     1, MOST_BEST_OF, 16, step=1, label="N", info="responses to write", min_width=230
                 )
@@ -163,7 +165,9 @@ class CompareTab:
         )
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
-                self.judge = self._picker("Judge", "the text with the higher score wins")
+                self.judge = self._picker(
+                    "Judge", "the text with the higher score wins", DEFAULTS[3]
+                )
                 self.count = gr.Number(
                     label="Prompts", info=f"shipped prompts, {FEWEST} to {MOST}", value=64,
                     precision=None, step=1, min_width=150,
@@ -192,8 +196,8 @@ class CompareTab:
             **QUIET, concurrency_id="many", concurrency_limit=1,
         )  # fmt: skip
 
-    def _picker(self, label: str, info: str) -> gr.Dropdown:
-        return forms.picker(label, info, min_width=230)
+    def _picker(self, label: str, info: str, value: str) -> gr.Dropdown:
+        return forms.picker(label, info, value=value, min_width=230)
 
     # -- filling the forms -------------------------------------------------------------------------
 

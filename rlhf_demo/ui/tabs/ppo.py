@@ -89,9 +89,11 @@ class PPOTab:
                     choices=[(stage.title, kind) for kind, stage in METHODS.items()],
                     value="ppo", label="Method", info=METHODS["ppo"].help, scale=2,
                 )  # fmt: skip
-                self.policy = forms.picker("Policy", "the model that writes and learns")
-                self.data = forms.picker(*DATA["dpo"], visible=False)
-                self.reward = forms.picker("Reward", SCORES[False])
+                self.policy = forms.picker(
+                    "Policy", "the model that writes and learns", value="gpt2-mini"
+                )
+                self.data = forms.picker(*DATA["dpo"], value=SHIPPED, visible=False)
+                self.reward = forms.picker("Reward", SCORES[False], value="reward-mini")
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
                     value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
@@ -101,7 +103,7 @@ class PPOTab:
                 with gr.Row():
                     self.judge = forms.picker(
                         "judge", "also scores the texts; the policy never learns from it",
-                        scale=None, elem_classes="rl-field",
+                        value=PPOConfig().judge, scale=None, elem_classes="rl-field",
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
                     group_fields = forms.fields(GroupConfig, GROUP)

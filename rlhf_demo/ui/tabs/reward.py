@@ -66,8 +66,12 @@ class RewardTab:
         lead(LEAD, "reward_head", "can it be fooled?")
         with gr.Accordion("New run: choose, then train", open=False, elem_classes="rl-form"):
             with gr.Row():
-                model = forms.picker("Base", "the model that gets a scoring head")
-                data = forms.picker("Pairs", "the model learns the taste of their judge")
+                model = forms.picker(
+                    "Base", "the model that gets a scoring head", value="gpt2-mini"
+                )
+                data = forms.picker(
+                    "Pairs", "the model learns the taste of their judge", value=SHIPPED
+                )
                 upload = gr.UploadButton(
                     "Upload your own pairs", scale=1, min_width=150, elem_classes="rl-low",
                     file_types=[".jsonl", ".json", ".csv", ".parquet", ".gz"],

@@ -11,7 +11,14 @@ from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.ui.tabs.compare import DEFAULTS, NAMES, PROMPTS, CompareTab, next_seed
+from rlhf_demo.ui.tabs.compare import (
+    BEST_DEFAULTS,
+    DEFAULTS,
+    NAMES,
+    PROMPTS,
+    CompareTab,
+    next_seed,
+)
 from tests.fake_jobs import HERE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -38,6 +45,13 @@ def add_ppo_run(tab, run_id="ppo-abc123", **options):
         folder.mkdir(parents=True)
         (folder / "adapter_config.json").write_text("{}")
     return run_id
+
+
+def test_models_are_chosen_before_the_page_has_asked_for_the_lists(tab):
+    with gr.Blocks(analytics_enabled=False) as demo:
+        tab.build(demo)
+    chosen = [tab.left, tab.right, tab.scorer, tab.judge, tab.model, tab.chooser]
+    assert [picker.value for picker in chosen] == [*DEFAULTS, *BEST_DEFAULTS]
 
 
 # -- one prompt ------------------------------------------------------------------------------------

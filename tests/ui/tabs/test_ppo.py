@@ -46,6 +46,11 @@ def start(tab, judge="star-rater", kind="ppo", data="shipped", **changes):
     return tab.start(HERE, kind, "gpt2-mini", data, "reward-mini", judge, "", "", *rest, "ann")
 
 
+def test_models_are_chosen_before_the_page_has_asked_for_the_lists(tab):
+    chosen = [picker.value for picker in (tab.policy, tab.data, tab.reward, tab.judge)]
+    assert chosen == ["gpt2-mini", "shipped", "reward-mini", "auto"]
+
+
 @pytest.mark.parametrize("judge", ["star-rater", "longer", "none"])
 def test_judge_of_the_list_becomes_the_runs(tab, judge):
     run = start(tab, judge)["run"]
