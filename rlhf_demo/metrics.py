@@ -63,8 +63,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs among the step's first pairs of neighbouring tokens; 4 times as "
-        "many pairs as responses are counted, about half of all",
+        "share of distinct pairs among the step's first pairs of neighbouring tokens: 4 pairs for "
+        "each response, about half of all pairs",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
@@ -162,7 +162,9 @@ GLOSSARY: dict[str, Metric] = {
         "fifth step",
     ),
     "policy/gradient_cut": Metric(
-        "gradients cut", "0..1", "share of the step's updates whose gradient was scaled down"
+        "gradients scaled down",
+        "0..1",
+        "share of the step's updates whose gradient was longer than the limit",
     ),
     "policy/advantage_mean": Metric(
         "mean advantage",

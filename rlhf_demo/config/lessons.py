@@ -65,8 +65,8 @@ LESSONS: dict[str, Lesson] = {
         minutes=2,
         core=False,
         before="Before the model reads a text, a tokenizer cuts it into tokens. Its list has 8,192 "
-        "of them: single characters, and pieces that were frequent in reviews of films. A frequent "
-        "word is one token; a rare word is put together from several.",
+        "of them: single bytes (an English letter is one), and pieces that were frequent in "
+        "reviews of films. A frequent word is one token; a rare word is put together from several.",
         question="\u201cI watched this unbelievable masterpiece.\u201d has five words. "
         "\u201cPhotosynthesis needs chlorophyll.\u201d has three. How many tokens does the "
         "second have, compared with the first?",
@@ -124,8 +124,8 @@ LESSONS: dict[str, Lesson] = {
         code="explain.gpt2:attend",
         test="tests/explain/test_gpt2.py::test_attention_worked_by_hand",
         caveat="This head was chosen because its job is easy to see; most heads here spread their "
-        "weight widely. What a head looks at is not yet what it is good for: the next lesson "
-        "switches heads off.",
+        "weight widely. What a head looks at does not tell what it is good for: the next "
+        "lesson switches heads off.",
     ),
     "heads_off": Lesson(
         title="Switch a head off",
@@ -149,8 +149,8 @@ LESSONS: dict[str, Lesson] = {
         test="tests/explain/test_gpt2.py::"
         "test_a_head_that_is_off_equals_zeros_in_its_place_in_transformers",
         caveat="In training, the model never met a head that collects nothing. What breaks "
-        "then is not always what the head does, and a head that is not missed may "
-        "have others that do the same job.",
+        "then is not always what the head does, and if a head is not missed, other "
+        "heads may be doing the same job.",
     ),
     "layers": Lesson(
         title="Layer by layer",
@@ -199,7 +199,7 @@ LESSONS: dict[str, Lesson] = {
     "votes": Lesson(
         title="From votes to a score",
         minutes=3,
-        before="A reward model gives each text a score. By its prediction, text A wins "
+        before="A reward model gives each text a score. It predicts that text A wins "
         "against B with probability sigmoid(score A \u2212 score B): 50% for a "
         "difference of 0, 73% for 1, 95% for 3. Training raises the winner\u2019s "
         "score and lowers the loser\u2019s, so that the choices which people made "
@@ -273,7 +273,7 @@ LESSONS: dict[str, Lesson] = {
         question="A player chooses six tokens, each out of the base\u2019s five most likely: it "
         "asks the reward model to score the text so far with each of the five, and takes the "
         "best. The PPO model takes its own most likely token each time. Who ends with the higher "
-        "score, on average over three beginnings?",
+        "score, on average over three prompts?",
         answers=(
             "the player, who sees the score at every step",
             "the PPO model, which never sees it while it writes",
@@ -284,8 +284,8 @@ LESSONS: dict[str, Lesson] = {
         code="objectives.rewards:token_rewards",
         test="tests/objectives/test_rewards.py::"
         "test_token_rewards_put_the_score_on_the_last_real_token",
-        caveat="Three beginnings of six tokens are few, and the PPO model may choose among all "
-        "tokens, the player among five. The agent\u2019s world is only the text and the reward "
+        caveat="Three prompts, with six tokens each, are few, and the PPO model may choose among "
+        "all tokens, the player among five. The agent\u2019s world is only the text and the reward "
         "model: nobody reads the text.",
     ),
     "leash": Lesson(
@@ -293,9 +293,9 @@ LESSONS: dict[str, Lesson] = {
         minutes=4,
         before="PPO trains the model to write texts that the reward model scores high. "
         "That score is a proxy: it stands in for what people like. PPO also pays a "
-        "price for leaving the base\u2019s probabilities: beta times the KL "
-        "divergence, which says, in nats, how far they have moved; it is 0 if they "
-        "stay the same. Here the price is 0. A simulated judge, which PPO never "
+        "price: beta times the KL divergence, which says, in nats, how far the "
+        "model\u2019s probabilities have moved from the base\u2019s (0 if they are the "
+        "same). Here beta is 0: moving costs nothing. A simulated judge, which PPO never "
         "sees, scores the same texts for praise and for good writing.",
         question="The reward model\u2019s score rises to the end of training. What does the "
         "judge\u2019s score do?",
@@ -320,15 +320,15 @@ LESSONS: dict[str, Lesson] = {
         "and the weights change a little. In the first step of a run, the model "
         "wrote \u201ca complete mess.\u201d after \u201cThis thriller is\u201d, and "
         "the reward model scored it \u22121.8, far below the base\u2019s mean of 0. "
-        "PPO gives the score to the last token. Then it computes for each token how "
-        "much better the text turned out from there on than a second output of the "
-        "model, the value head, had expected: the advantage. PPO makes a token with "
+        "PPO gives the score to the last token. A second output of the model, the value "
+        "head, predicts at each token how the rest of the text will turn out. The advantage "
+        "of a token is how much better it turned out than predicted. PPO makes a token with "
         "a positive advantage more likely, and one with a negative advantage less "
         "likely. Once a step has made a token less than 0.80 or more than 1.20 "
         "times as likely, the clip stops PPO from pushing it further that way.",
         question="Which tokens get a negative advantage?",
         answers=(
-            "only the last one, which the score comes with",
+            "only the last one, which gets the score",
             "only \u201cmess\u201d, the word to blame",
             "all of them",
             "some others",
@@ -375,7 +375,7 @@ LESSONS: dict[str, Lesson] = {
         "Best-of-N trains nothing: the base writes N responses, and the reward "
         "model chooses one. A simulated judge of sentiment and writing compared "
         "their texts with the base\u2019s, at several distances from the base.",
-        question="Compare those that are 2 nats away from the base. Whose texts win most "
+        question="Compare the methods at a KL of 2 nats from the base. Whose texts win most "
         "often against the base\u2019s?",
         answers=(
             "PPO\u2019s",
@@ -390,7 +390,7 @@ LESSONS: dict[str, Lesson] = {
         test="tests/evaluation/test_frontier.py::test_pairs_at_a_level_are_corrected_for_their_number",
         caveat="The record is of one small base, one set of pairs and few seeds "
         "(repetitions with other random numbers). Each answer of best-of-N costs N "
-        "texts, and its distance is counted too high rather than too low.",
+        "texts, and its KL is an upper bound: the true one may be smaller.",
     ),
     "uses": Lesson(
         title="Whose taste, and what for?",
@@ -398,8 +398,8 @@ LESSONS: dict[str, Lesson] = {
         core=False,
         before="RLHF, reinforcement learning from human feedback, is the whole of this "
         "page: votes, a reward model, PPO. A reward model is tested on votes that "
-        "were not used to train it. Voters make mistakes, so some of these votes "
-        "are wrong as well.",
+        "were not used to train it. Voters make mistakes, so some of the votes in "
+        "the test are wrong, too, not only some of those in training.",
         question="Each of two students answers 20% of the pairs wrong, by chance. They answer the "
         "same pairs. On what share of the pairs do they agree?",
         answers=("96%", "80%", "68%", "60%"),

@@ -40,7 +40,7 @@ PPO_PRESETS: dict[str, Preset] = {
     "less-harsh": Preset(
         "less harsh",
         "the reward is a text classifier\u2019s logit for \u201cnot harsh\u201d; it counts reviews "
-        "with 1 or 2 of 10 stars as harsh",
+        "with 1 or 2 stars out of 10 as harsh",
         {"reward": HARSHNESS, "label": "not harsh"},
     ),
     "gpt2": Preset(

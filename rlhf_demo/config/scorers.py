@@ -34,7 +34,7 @@ def describe(name: str) -> str:
             "it labelled the shipped pairs"
         )
     if name == HARSHNESS:
-        return "small text classifier: does a text sound like a review with 1 or 2 of 10 stars?"
+        return "small text classifier: does a text sound like a review with 1 or 2 stars out of 10?"
     if is_function(name):
         return f"Python function {name}"
     return f"model {name}: its score decides"

@@ -172,7 +172,7 @@ def _rendered(
     prompt, whole = render(before, True) if before else "", render(asked + answer, False)
     if not whole.startswith(prompt):
         raise DataError(
-            f"{where}: the chat template writes the conversation otherwise once it is answered, so "
-            "its answer cannot be told from its prompt: use another template"
+            f"{where}: the chat template writes the conversation differently once it is answered, "
+            "so its answer cannot be told from its prompt: use another template"
         )
     return prompt, whole[len(prompt) :]

@@ -36,7 +36,7 @@ def look(models: Models, request: dict[str, Any]) -> AgentLook:
     offered = logits.topk(CHOICES).indices.tolist()
     for place, move in enumerate(moves):
         if move not in offered[place] or _ended(models, moves[:place]):
-            raise ConfigError(f"move {place + 1} is no choice of this game: begin again")
+            raise ConfigError(f"move {place + 1} is not a choice in this game: begin again")
     is_over = len(moves) == MOVES or _ended(models, moves)
     written = _by_model(models, models.network("ppo"), prompt) if is_over else []
     return {
@@ -59,7 +59,7 @@ def outcome(models: Models) -> Outcome:
     network = models.network("ppo")
     model = _mean(models, [prompt + _by_model(models, network, prompt) for prompt in prompts])
     result = (
-        f"Over {len(STARTS)} beginnings, the player who looks one token ahead scores {player:+.2f} "
+        f"Over {len(STARTS)} prompts, the player who looks one token ahead scores {player:+.2f} "
         f"on average, and the PPO model scores {model:+.2f}."
     ).translate(MINUS)
     if abs(player - model) < TIE:

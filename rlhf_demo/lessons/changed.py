@@ -16,7 +16,7 @@ TEMPERATURE = 0.7
 """At which the models write on this page."""
 SHOWN = 4
 """Most likely next tokens of each model."""
-BEGINNINGS = (
+PROMPTS = (
     "The acting was",
     "The film is",
     "This movie was",
@@ -70,20 +70,21 @@ def look(models: Models, request: dict[str, Any]) -> ChangedLook:
 
 
 def outcome(models: Models) -> Outcome:
-    """Return which layer matters most over several beginnings, and whether it changed most."""
+    """Return which layer matters most over several prompts, and whether it changed most."""
     base, ppo = models.network("base"), models.network("ppo")
-    texts = models.tensors(*BEGINNINGS)
+    texts = models.tensors(*PROMPTS)
     read = [forward(base, ids) for ids in texts]
     layers = range(len(base.layers))
     shares = moved(base, ppo)[:, -1]
     alone = _alone(base, ppo, texts, read)
     most, matters = int(shares.argmax()), max(layers, key=lambda layer: alone[layer])
     late = matters >= len(layers) // 2
+    compared = f", and layer 1 alone by {alone[0]:.2f}" if matters else ""
+    own = f", and those of layer {matters + 1} by {shares[matters]:.2%}" if most != matters else ""
     result = (
-        f"Over {len(BEGINNINGS)} beginnings, layer {matters + 1} alone moves the next token most: "
-        f"by {alone[matters]:.2f} nats, and layer 1 alone by {alone[0]:.2f}. The weights of layer "
-        f"{most + 1} changed most, by {shares[most]:.2%} of their size, and those of layer "
-        f"{matters + 1} by {shares[matters]:.2%}. All layers together move the next token by "
+        f"Over {len(PROMPTS)} prompts, layer {matters + 1} alone moves the next token most: "
+        f"by {alone[matters]:.2f} nats{compared}. The weights of layer {most + 1} changed most, "
+        f"by {shares[most]:.2%} of their size{own}. All layers together move the next token by "
         f"{_effect(ppo, texts, read):.2f} nats; the single effects add up to {sum(alone):.2f}."
     )
     return {"answer": 2 * late + (most != matters), "result": result}

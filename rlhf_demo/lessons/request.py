@@ -184,7 +184,7 @@ def numbers_of(request: dict[str, Any], name: str, count: int) -> list[int]:
     """
     values = request.get(name, [])
     if not isinstance(values, list) or len(values) > count:
-        raise ConfigError(f"{name} is no list of at most {count} numbers")
+        raise ConfigError(f"{name} is not a list of at most {count} numbers")
     for value in values:
         number_of({name: value}, name, 0, 0, count - 1)
     return sorted(set(values))

@@ -197,7 +197,7 @@ def value_head_blind(rows: Sequence[Row], options: Options) -> Story | None:
     return Story(
         "value_head_blind",
         "info",
-        f"The value head predicts nothing yet (explained variance {number(explained)}, "
+        f"The value head predicts nothing yet (R\u00b2 {number(explained)}; "
         "1 is perfect), so the updates are noisy.",
         f"Give it more steps. Next run: a batch larger than {options['batch_size']} responses.",
     )

@@ -118,10 +118,10 @@ class ClassLessons:
         """Delete a text of the token's class; return False if it is not there.
 
         Raises:
-            DemoError: the token belongs to no class, or this is no number of a text.
+            DemoError: the token belongs to no class, or this is not the number of a text.
         """
         if type(number) is not int or not 0 < number <= MOST_NUMBER:
-            raise ConfigError(f"{str(number)[:40]!r} is no number of a text: reload the page")
+            raise ConfigError(f"{str(number)[:40]!r} is not the number of a text: reload the page")
         return self.tries.remove(token, number)
 
     def remove_texts(self, token: Any) -> int:

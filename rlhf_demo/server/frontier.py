@@ -132,7 +132,7 @@ class Frontier:
         if "@" in run_id:
             raise JobError("name a run without a step: all of its saved steps are measured")
         if run_id in shipped_models():
-            raise JobError(f"{run_id} is no run: choose a finished run from the list")
+            raise JobError(f"{run_id} is not a run: choose a finished run from the list")
         run, record = self.choices.jobs.find(run_id), self.record()
         measured, models = describe_run(run), models_of(run, MOST_MODELS)
         self.choices.check_here(run.config["options"]["policy"])

@@ -52,7 +52,7 @@ REWARD_UNIT = "standard deviations of the base\u2019s scores"
 """The unit of a reward model trained here; its mean on the base's texts is 0."""
 
 TAUGHT = (
-    "{judge} labelled the pairs that the training learned from, so here it judges its own taste."
+    "{judge} labelled the pairs that the model learned from, so the model was trained to its taste."
 )
 ONE_NETWORK = (
     " star-rater is built on the shipped base. Reward models and PPO models trained from that base "
@@ -67,7 +67,7 @@ REWARD = (
 )
 READS_WITH = (
     "{judge} takes star-rater\u2019s score and subtracts penalties for repetition and for text "
-    "that the base finds unlikely, so it shares the network of these two."
+    "that the base finds unlikely, so it uses the same network as star-rater and the base."
 )
 APART = "{judge} shares no network with the models."
 NO_PART = (

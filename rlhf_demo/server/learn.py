@@ -164,7 +164,7 @@ class Learn:
         from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415
 
         if not isinstance(trained, str):
-            raise ConfigError(f"{str(trained)[:40]!r} is no model: choose one from the list")
+            raise ConfigError(f"{str(trained)[:40]!r} is not a model: choose one from the list")
         name, base = self.choices.policy(trained), self.choices.base_of(trained)
         if base is None:
             raise ConfigError(f"{trained[:40]} is a base itself: choose a model trained from one")

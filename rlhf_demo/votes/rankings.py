@@ -177,7 +177,9 @@ class Rankings:
             self._check_pace(voter.id, client)
             shown = self._own(connection, voter.id, four)
             if shown.best_first not in (None, kept):
-                raise Refused("you have already ranked these texts otherwise: undo that first")
+                raise Refused(
+                    "you have already ranked these texts in another order: undo that first"
+                )
             if shown.best_first is None:
                 self._open_day.require(client, "rankings from your address")
                 this = update(rankings).where(rankings.c.id == shown.id)

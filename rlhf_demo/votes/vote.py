@@ -230,7 +230,9 @@ def check_order(order: Any) -> str:
     if isinstance(order, str) and sorted(order) == list(LETTERS):
         return order
     given = repr(order)[:40]
-    raise Refused(f"the order {given} is no ranking: name each of A, B, C and D once, best first")
+    raise Refused(
+        f"the order {given} is not a ranking: name each of A, B, C and D once, best first"
+    )
 
 
 def check_different(texts: Sequence[str]) -> None:

@@ -52,7 +52,7 @@ def test_answer_given_while_the_line_is_lost_arrives_once(new_visitor):
 
     visitor.page.context.set_offline(True)
     visitor.page.keyboard.press("a")
-    visitor.sees(problem, "sent again by itself")
+    visitor.sees(problem, "send your answer again by itself")
     visitor.page.context.set_offline(False)
 
     visitor.sees(visitor.page.locator(".rl-ballot-count"), "You have given 1 answer;")

@@ -149,7 +149,7 @@ test("the texts of each method that trains are listed, and who needs the reward 
     heldEqualWords({ ...state, costs }),
     "Held equal: the base, the labelled pairs and the prompts. The number of texts is not equal: " +
       "PPO sampled 2,816, RLOO sampled 2,560, DPO read 2,482. PPO and RLOO also need the reward " +
-      "model. Best-of-N pays with each answer instead.",
+      "model. Best-of-N is not trained: it samples N texts for each response instead.",
   );
 });
 

@@ -346,7 +346,7 @@ test("best-of-n says who wrote, who chose, how far that moves the policy, and it
   assert.ok(klWords(state).includes("at most 0.64 nats of KL away from M: log 4 \u2212 3/4."));
   assert.equal(
     costWords(state),
-    "No weight has changed. Every answer costs 4 responses and 4 scores.",
+    "No weight has changed. The text costs 4 responses and 4 scores.",
   );
   assert.equal(bestProgress(bestOf(4, [1, 3], false)), "M has written 2 of 4 responses.");
   assert.match(bestProgress(bestOf(4, [], false)), /^Loading any model/);

@@ -45,8 +45,8 @@ def test_moves_that_are_none_get_a_sentence(models):
     first = agent.look(models, {})["choices"][0]["token"]
     end = models.base.tokenizer.eos_token_id
     for moves, sentence in (
-        ([8191], "move 1 is no choice of this game"),
-        ([first, end, first], "is no choice of this game"),
+        ([8191], "move 1 is not a choice in this game"),
+        ([first, end, first], "is not a choice in this game"),
         ([first] * 7, "give at most 6 token ids"),
         ([8192], "give at most 6 token ids"),
         ([-1], "give at most 6 token ids"),

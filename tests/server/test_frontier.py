@@ -117,7 +117,7 @@ def test_what_cannot_be_measured_is_refused_with_one_sentence(shared, frontier):
     for asked, sentence in (
         (stopped, "is stopped: wait until it has finished"),
         (f"{stopped}@2", "without a step"),
-        ("gpt2-mini-ppo", "is no run: choose a finished run"),
+        ("gpt2-mini-ppo", "is not a run: choose a finished run"),
         ("pairs-abc123", "has no model that can be used here"),
         ("../x", "is neither in the list nor a Hub id"),
         ("os:system", "is neither in the list nor a Hub id"),

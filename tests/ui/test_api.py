@@ -217,7 +217,7 @@ def test_other_methods_start_with_their_own_settings(page, app, kind):
         ("/best_of_n", {"model": "gpt2-mini", "prompt": "I", "max_new_tokens": 129},
          "on this page give at most 128"),
         ("/frontier", {"judge": "me"}, "judge is 'me': choose one of fluency-judge, star-rater"),
-        ("/frontier", {"run": "gpt2-mini"}, "gpt2-mini is no run: choose a finished run"),
+        ("/frontier", {"run": "gpt2-mini"}, "gpt2-mini is not a run: choose a finished run"),
         ("/frontier", {"run": "os:system"}, "'os:system' is neither in the list"),
     ],
 )  # fmt: skip

@@ -58,7 +58,9 @@ def test_order_sent_twice_counts_once_and_another_one_is_refused(store):
     secret = store.visit("here")
     shown = rank(store, secret, "ABCD")
     assert store.rankings.rank(secret, shown["id"], "ABCD", "here") == {"mine": 1, "all": 1}
-    with pytest.raises(Refused, match="already ranked these texts otherwise: undo that first"):
+    with pytest.raises(
+        Refused, match="already ranked these texts in another order: undo that first"
+    ):
         store.rankings.rank(secret, shown["id"], "DCBA", "here")
 
 
@@ -141,7 +143,7 @@ def test_order_with_a_text_twice_or_missing_is_refused_in_a_sentence(store, orde
     with pytest.raises(Refused) as refusal:
         store.rankings.rank(secret, shown["id"], order, "here")
     assert str(refusal.value) == (
-        f"the order {order!r} is no ranking: name each of A, B, C and D once, best first"
+        f"the order {order!r} is not a ranking: name each of A, B, C and D once, best first"
     )
     assert store.rankings.of_visitors() == []
 

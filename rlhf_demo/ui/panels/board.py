@@ -327,7 +327,7 @@ def _lines(
         "objective/score": score,
         "objective/kl": lines,
         "policy/gradient_norm": [
-            {"y": options["max_grad_norm"], "label": f"cut to {options['max_grad_norm']:g}"}
+            {"y": options["max_grad_norm"], "label": f"limit {options['max_grad_norm']:g}"}
         ],
     }
 

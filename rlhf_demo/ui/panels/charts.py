@@ -182,8 +182,8 @@ PPO: BoardCharts = {
         ),
     ],
     "small": [
-        _small("Pairs in order", "dpo/accuracy", percent=True, only="dpo"),
-        _small("Tokens guessed", "sft/accuracy", percent=True, only="sft"),
+        _small("Accuracy on pairs", "dpo/accuracy", percent=True, only="dpo"),
+        _small("Token accuracy", "sft/accuracy", percent=True, only="sft"),
         _small("KL coefficient", "objective/kl_coef", unit=""),
         _small("Entropy", "policy/entropy", unit="nats"),
         _small("Stopped by the clip", "policy/clip_fraction", percent=True),
@@ -233,12 +233,13 @@ PPO: BoardCharts = {
             lines=[{"y": 0.5, "label": "chance", "dash": "dot", "color": "soft"}],
         ),
         _spec(
-            "Gradient norm", "mean norm of the step's gradients, before they are cut",
+            "Gradient norm", "mean norm of the step's gradients, before they are scaled down",
             ("policy/gradient_norm", "soft"), ("policy/gradient_norm_policy", "ppo"),
             ("policy/gradient_norm_value", "score"), drawn=GRADIENTS, fromZero=True,
         ),
         _spec(
-            "Gradients cut", "share of the step's updates whose gradient was longer than the limit",
+            "Gradients scaled down",
+            "share of the step's updates whose gradient was longer than the limit",
             ("policy/gradient_cut", "soft"), yFormat=".0%", fromZero=True,
         ),
     ],

@@ -45,7 +45,7 @@ export const PAUSES = { askAgain: 1500, sendAgain: 2000, readAtLeast: 250, stayA
 
 const SILENT = "The server is not answering. This page will try again by itself.";
 const NONE = "There is no pair to show right now.";
-const UNSENT = "The server is not answering. Your answer will be sent again by itself.";
+const UNSENT = "The server is not answering. This page will send your answer again by itself.";
 
 export class BallotState {
   /** @type {Assignment | null} */

@@ -27,7 +27,7 @@ export const klWords = ({ kl_bound: kl, settings: { best_of: n, model } }) => {
 
 /** @param {BestOfState} state */
 export const costWords = ({ settings: { best_of: n } }) =>
-  `No weight has changed. Every answer costs ${counted(n, "response")} and ${counted(n, "score")}.`;
+  `No weight has changed. The text costs ${counted(n, "response")} and ${counted(n, "score")}.`;
 
 /**
  * The places of the scores on their line: 0 the lowest score, 1 the highest.

@@ -192,7 +192,7 @@ export const heldEqualWords = ({ costs }) => {
   return (
     "Held equal: the base, the labelled pairs and the prompts. The number of texts is not equal: " +
     `${texts.join(", ")}. ${LIST.format(scored)} also need the reward model. ` +
-    "Best-of-N pays with each answer instead."
+    "Best-of-N is not trained: it samples N texts for each response instead."
   );
 };
 

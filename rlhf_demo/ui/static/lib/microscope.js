@@ -299,11 +299,11 @@ const WORDS = {
   gradient: (x, trace, at) => gradientWords(trace, at, x),
   value_after: (x) => `After the updates, the value head expects ${signed(x)} here.`,
   value_term: () => "Half the squared distance of the new value from the return. If the value " +
-    "moved further than its clip range, the distance from the edge of that range is taken " +
-    "instead, if it is the larger one.",
+    "left its clip range, PPO also computes the distance of the range\u2019s edge from the " +
+    "return, and takes the larger of the two.",
   entropy_after: (x) =>
-    `The policy is undecided here as if it chose among ${number(Math.exp(x), 1)} equally likely ` +
-    "tokens.",
+    `The policy is as undecided here as if it chose among ${number(Math.exp(x), 1)} equally ` +
+    "likely tokens.",
   total: () => "What this token adds to the loss, before the mean over a minibatch\u2019s tokens.",
 };
 

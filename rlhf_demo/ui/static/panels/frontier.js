@@ -34,7 +34,7 @@ const CHART = {
 };
 const ABOUT =
   "Each point is one setting at one saved step: the mean over its seeds, with the 95% " +
-  "interval of the wins. KL is exact and counted per response. For best-of-N we know only an " +
+  "interval of the wins. KL is exact, and summed over a response. For best-of-N we know only an " +
   "upper bound on the KL, so its line may lie too far to the right.";
 
 const words = (/** @type {string} */ sentence) => h("p", { class: "rl-gap" }, sentence);

@@ -75,14 +75,14 @@ export const answersCard = (seen) => {
   const [judge] = seen.judges;
   const about =
     `with its score by ${judge.name}, in ${judge.unit}; ` + "the difference is right minus left";
-  const region = { tabindex: 0, role: "region", "aria-label": "Every answer" };
+  const region = { tabindex: 0, role: "region", "aria-label": "Every response" };
   return h(
     "section",
     { class: "rl-card" },
     h(
       "div",
       { class: "rl-rows-head" },
-      h("h3", {}, "Every answer ", h("span", {}, about)),
+      h("h3", {}, "Every response ", h("span", {}, about)),
       saveButtons(seen),
     ),
     h("div", { class: "rl-rows", ...region }, sortedTable(seen)),

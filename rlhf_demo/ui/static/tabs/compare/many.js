@@ -12,7 +12,7 @@ import { byNCard } from "./by_n.js";
 const COLORS = ["base", "ppo"];
 const EMPTY =
   "Press \u201CCompare on many prompts\u201D to see which model wins, how often, and every " +
-  "answer.";
+  "response.";
 
 // -- who wins -------------------------------------------------------------------------------------
 

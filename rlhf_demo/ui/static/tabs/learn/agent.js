@@ -65,7 +65,7 @@ export const agent = ({ look }) => {
   const choices = h("div", { class: "rl-words" });
   const result = h("p", { "aria-live": "polite" });
   const theirs = h("p", { class: "rl-soft" });
-  const start = h("select", { "aria-label": "Beginning" });
+  const start = h("select", { "aria-label": "Prompt" });
   const play = async (/** @type {number[]} */ moves) =>
     show(await look({ start: Number(start.value), moves }));
   start.onchange = () => play([]);
@@ -78,15 +78,15 @@ export const agent = ({ look }) => {
     const filled = select({}, /** @type {[string, string][]} */ (options));
     fill(start, ...filled.childNodes);
     start.value = String(next.start);
-    const beginning = next.starts[next.start];
-    fill(text, h("span", { class: "rl-soft" }, beginning), h("b", {}, plain(next.pieces.join(""))));
+    const prompt = next.starts[next.start];
+    fill(text, h("span", { class: "rl-soft" }, prompt), h("b", {}, plain(next.pieces.join(""))));
     const choice = ({ token, piece, share }) =>
       button(`${shownPiece(piece)} (${percent(share)})`, () => play([...shown.moves, token]));
     fill(choices, next.choices.map(choice));
     const isOver = next.score !== null;
     const left = next.left === 1 ? "1 move" : `${next.left} moves`;
     say(result, isOver ? resultWords(next) : `${left} left. Choose the next token:`);
-    say(theirs, isOver ? `The PPO model wrote: ${beginning}${plain(next.ppo_text)}` : "");
+    say(theirs, isOver ? `The PPO model wrote: ${prompt}${plain(next.ppo_text)}` : "");
   };
   const line = h("div", { class: "rl-asking" }, start, again);
   return {

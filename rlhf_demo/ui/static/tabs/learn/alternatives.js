@@ -26,13 +26,13 @@ const ABOUT = {
     "by the standard deviation of the rewards in its group, the responses to one prompt.",
   dpo:
     "DPO keeps the KL penalty\u2019s beta and the reference, the frozen base from which KL is " +
-    "counted. It drops sampling and the reward model: it learns from the pairs, as a " +
+    "measured. It drops sampling and the reward model: it learns from the pairs, as a " +
     "classification of which text was preferred.",
   sft:
     "Supervised fine-tuning keeps only the preferred texts and imitates them. It drops the " +
     "rejected texts, the reward and the reference.",
   "best-of-n":
-    "Best-of-N keeps the reward model and drops the training. Every answer costs N texts.",
+    "Best-of-N keeps the reward model and drops the training. Every response costs N texts.",
 };
 
 export const alternatives = () => {

@@ -9,14 +9,15 @@ import { MODELS, asking, pieceWords } from "./controls.js";
 
 const ABOUT =
   "Each row reads the running sum as if it were the last one: the most likely next tokens " +
-  "with their probabilities. At the input, the vector is still the token\u2019s own, so it reads " +
-  "back the token. Press a token to follow it. The bars show the length of the " +
-  "vector that each part of the layer added: attention above, feed-forward below.";
+  "with their probabilities. At the input, the sum is only the token\u2019s own vector and that " +
+  "of its position, so the row mostly shows the token itself. Press a token to follow it. The " +
+  "bars show the length of the vector that each part of the layer added: attention above, " +
+  "feed-forward below.";
 const UNITS =
   "A feed-forward part has 1,024 units. Each reads the token\u2019s vector, and adds its own " +
   "fixed vector, times a number: its activation. Before each part, a layer norm brings the " +
-  "vector\u2019s numbers to mean 0 and variance 1. Here is the unit of each layer that adds the" +
-  " longest vector, and the tokens that this vector makes more likely. " +
+  "vector\u2019s numbers to mean 0 and variance 1. For each layer, you see the unit that adds " +
+  "the longest vector, and the tokens that this vector makes more likely. " +
   "Often they do not tell what a unit is for.";
 
 const title = (/** @type {string} */ model) => MODELS.find(([, id]) => id === model)[0];

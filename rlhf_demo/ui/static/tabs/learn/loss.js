@@ -82,7 +82,7 @@ export const loss = ({ look }) => {
         `${number(ppo, 2)} under the PPO model (orange). The base is as unsure as if ` +
         `${number(Math.exp(base), 0)} tokens were equally likely; that number is the perplexity. ` +
         `A model that gives all tokens the same probability has a loss of ` +
-        `${number(next.nothing, 2)}; one that is sure of wrong tokens has more.`,
+        `${number(next.nothing, 2)}; one that is sure of wrong tokens has a higher loss.`,
     );
     examples = next.examples || examples;
     fill(compared, table(next, examples));
