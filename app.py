@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from threading import Thread
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.imports import without_collections
 
 
 def main() -> int:
@@ -16,12 +17,13 @@ def main() -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # whom a proxy speaks for is settled in web/addresses.py
     os.umask(0o077)  # other accounts of this machine read neither votes nor keys
-    from rlhf_demo.ui.app import build_app, launch_options
-    from rlhf_demo.web.cache import own_cache
-    from rlhf_demo.web.connections import bound_connections, check_port
-    from rlhf_demo.server import backup
-    from rlhf_demo.server.ending import save_trainings_at_the_end
-    from rlhf_demo.server.settings import Settings
+    with without_collections():
+        from rlhf_demo.ui.app import build_app, launch_options
+        from rlhf_demo.web.cache import own_cache
+        from rlhf_demo.web.connections import bound_connections, check_port
+        from rlhf_demo.server import backup
+        from rlhf_demo.server.ending import save_trainings_at_the_end
+        from rlhf_demo.server.settings import Settings
 
     space.hide_gpu()
     try:

@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import signal
 import socket
 import warnings
 from pathlib import Path
@@ -20,6 +21,9 @@ import torch
 from tests.tiny import save_tiny_model
 
 torch.set_num_threads(1)
+# A shell that runs the tests in the background makes them ignore Ctrl-C. The apps that they start
+# would inherit this, and each would be killed only after 15 seconds.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

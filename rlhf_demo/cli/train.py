@@ -10,6 +10,7 @@ from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.stages import Stage
 from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.imports import without_collections
 from rlhf_demo.runs.launch import FollowedRun, follows, launched
 from rlhf_demo.runs.run import Run, Status, started_by_hand
 from rlhf_demo.runs.signals import leaving_signals_to_another, stopping_on_signals
@@ -104,4 +105,5 @@ def resumed_config(args: argparse.Namespace, run: Run) -> Options:
 def function(name: str) -> Any:
     """Import `module:function`. It happens late because a stage imports slowly."""
     module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    with without_collections():
+        return getattr(importlib.import_module(module), attribute)

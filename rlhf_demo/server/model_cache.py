@@ -11,7 +11,6 @@ and on; load a model of your own for that.
 # `warm` imports modules only so that they are loaded.
 # pyright: reportUnusedImport=false
 
-import gc
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_demo.config.scorers import BASE, FLUENCY_JUDGE, RULES, STAR_RATER
 from rlhf_demo.hub.locate import locate
+from rlhf_demo.imports import without_collections
 from rlhf_demo.server.model_structure import stamp
 
 if TYPE_CHECKING:
@@ -82,17 +82,15 @@ class ModelCache:
         if self.ready:
             return
         with self._load_lock:
-            import torch  # noqa: PLC0415
+            with without_collections():
+                import torch  # noqa: PLC0415
 
-            from rlhf_demo.evaluation import compare, duel  # noqa: F401, PLC0415
-            from rlhf_demo.models import policy, sampling, scorers  # noqa: F401, PLC0415
+                from rlhf_demo.evaluation import compare, duel  # noqa: F401, PLC0415
+                from rlhf_demo.models import policy, sampling, scorers  # noqa: F401, PLC0415
 
             # One prompt needs one thread; two would wait for those of a training, ten times as
             # long.
             torch.set_num_threads(1)
-            # What is imported stays for ever. A full collection, which a request of 60 kB of empty
-            # lists sets off, then takes 5 ms instead of 64.
-            gc.freeze()
             self.ready = True
 
     @property
