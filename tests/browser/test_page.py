@@ -174,6 +174,11 @@ def test_files_of_a_run_when_asked_for_by_path_are_refused(app, run):
         assert answer.status_code == 403
 
 
+def test_endpoint_called_by_the_owner_stops_the_run(app, run):
+    app.call("stop_run", run, OWNER)
+    wait_until(lambda: app.status(run) == "stopped")
+
+
 # -- text stays text -------------------------------------------------------------------------------
 
 
