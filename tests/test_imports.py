@@ -7,12 +7,6 @@ import pytest
 from rlhf_demo.imports import without_collections
 
 
-@pytest.fixture(autouse=True)
-def thawed():
-    yield
-    gc.unfreeze()
-
-
 def test_nothing_is_collected_until_the_import_is_over():
     with without_collections():
         assert not gc.isenabled()

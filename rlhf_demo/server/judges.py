@@ -52,7 +52,7 @@ REWARD_UNIT = "standard deviations of the base\u2019s scores"
 """The unit of a reward model trained here; its mean on the base's texts is 0."""
 
 TAUGHT = (
-    "{judge} labelled the pairs that the model learned from, so the model was trained to its taste."
+    "{judge} labelled the pairs that this training used, so the model was trained to its taste."
 )
 ONE_NETWORK = (
     " star-rater is built on the shipped base. Reward models and PPO models trained from that base "

@@ -30,6 +30,7 @@ from rlhf_demo.hub.locate import (
     shipped_models,
     weight_files,
 )
+from rlhf_demo.imports import without_collections
 from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.apart import limit_myself, run_apart
@@ -191,7 +192,10 @@ def main(arguments: list[str]) -> None:
     """Load a model, read with it, and write one JSON object to the standard output."""
     kind, seconds, megabytes, name, *labels = arguments
     limit_myself(seconds=int(seconds), memory=int(megabytes) * 10**6, written=10**7, reserved=False)
-    import torch  # noqa: PLC0415
+    with without_collections():
+        import torch  # noqa: PLC0415
+
+        from rlhf_demo.models import policy, reward_model  # noqa: F401, PLC0415
 
     torch.set_num_threads(os.cpu_count() or 1)
     answer: dict[str, str] = {}

@@ -122,11 +122,11 @@ def test_file_without_texts_is_refused(load):
         load()
 
 
-def test_template_that_writes_an_answered_conversation_otherwise_is_refused(load):
+def test_template_that_writes_an_answered_conversation_differently_is_refused(load):
     def changed(messages, answer_follows):
         return f"{len(messages)} messages: " + render(messages, answer_follows)
 
-    with pytest.raises(DataError, match="the chat template writes the conversation otherwise"):
+    with pytest.raises(DataError, match="the chat template writes the conversation differently"):
         load({"messages": [ASKED, ANSWERED]}, render=changed)
 
 

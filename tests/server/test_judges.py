@@ -46,7 +46,7 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
         "the simulated judge that labelled the pairs",
         "a simulated judge of another kind, which only adds up weights of words",
     ]
-    assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that this training used")
     assert "share its network" in found[0]["note"]
     assert "had no part in their training" in found[1]["note"]
     swapped = judges(choices, "gpt2-mini-ppo", "gpt2-mini", "star-rater", "star-rater")
@@ -103,7 +103,7 @@ def test_reward_that_dpo_only_measures_did_not_train_it_but_the_labeller_did(sha
     assert teachers(choices, "dpo-aaaaaa") == ("DPO", None, "star-rater")
     assert teachers(choices, "dpo-bbbbbb") == ("DPO", None, None)
     found = judges(choices, "gpt2-mini", "dpo-aaaaaa", "star-rater", "star-rater")
-    assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that this training used")
     for run in ("dpo-aaaaaa", "dpo-bbbbbb"):
         found = judges(choices, "gpt2-mini", run, "reward-mini", "reward-mini")
         assert found[0]["note"] == ""
@@ -120,7 +120,7 @@ def test_scorer_that_chose_is_no_independent_judge_and_its_labeller_is_named(cho
     found = judges(choices, model, model, "reward-mini", "reward-mini", chosen_by="reward-mini")
     assert found[0]["note"].startswith("reward-mini chose the best responses, so a win")
     found = judges(choices, model, model, "star-rater", "star-rater", chosen_by="reward-mini")
-    assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that this training used")
     assert "had no part in their training" in found[1]["note"]
 
 

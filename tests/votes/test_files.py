@@ -336,8 +336,8 @@ def test_rankings_come_back_as_they_went(tmp_path, store, ending):
     ("change", "message"),
     [
         ({"third": " b "}, "row 1: the texts B and C are the same: rank four different texts"),
-        ({"order": "BBCD"}, "row 1: the order 'BBCD' is no ranking: name each of A, B, C and D"),
-        ({"order": "BACDA"}, "the order 'BACDA' is no ranking"),
+        ({"order": "BBCD"}, "row 1: the order 'BBCD' is not a ranking: name each of A, B, C and D"),
+        ({"order": "BACDA"}, "the order 'BACDA' is not a ranking"),
         ({"order": 2143}, "column 'order' is 2143: give text"),
         ({"order": None}, "column 'order' is missing: add it"),
         ({"fourth": " \n"}, "column 'fourth' is empty: give text"),
