@@ -3,7 +3,6 @@
 The gate kills a few. `make faults` kills a hundred (RLHF_DEMO_KILLS).
 """
 
-import multiprocessing
 import os
 import random
 import signal
@@ -14,12 +13,11 @@ import pytest
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.runs.run import Run, Status
 from tests.equal_runs import assert_equal_runs
+from tests.forked import FORKS
 
 KILLS = int(os.environ.get("RLHF_DEMO_KILLS", "5"))
 MOST_LIVES = 10
 """Lives of a run: nearly always one that is killed, and one that reaches the end."""
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["rlhf_demo.train.ppo", "rlhf_demo.models.scorers"])
 
 
 def train(config, folder):
@@ -41,7 +39,7 @@ def train(config, folder):
 def live(config, folder, seconds=None):
     """Train in a process of its own, which is killed after this time; return its seconds."""
     begin = time.monotonic()
-    process = PROCESSES.Process(target=train, args=(config, folder))
+    process = FORKS.Process(target=train, args=(config, folder))
     process.start()
     process.join(seconds)
     if process.is_alive():

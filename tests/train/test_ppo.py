@@ -1,8 +1,6 @@
 """The PPO loop on a tiny model: it learns, stops, resumes bit for bit, reports broken numbers."""
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -13,6 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
+from rlhf_demo.cli.main import main
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.errors import CheckpointError, ConfigError, ShapeError, TrainingDiverged
 from rlhf_demo.files import read_json
@@ -20,6 +19,7 @@ from rlhf_demo.models.policy import load_policy
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train.ppo import PPOTrainer, train_ppo
 from rlhf_demo.train.schedule import step_prompts
+from tests.forked import FORKS
 
 ALL = {"samples_every": 1, "checkpoint_every": 2}
 
@@ -167,11 +167,10 @@ def test_stopped_between_minibatches_and_resumed_equals_uninterrupted(
     assert_same_run(whole, run)
 
 
-SCRIPT = """
-import sys
-from rlhf_demo.cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
+def called(arguments):
+    """Call the command line in a process of its own, without its progress bar."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.exit(main(arguments))
 
 
 def run_command(config, folder, *extra):
@@ -179,14 +178,10 @@ def run_command(config, folder, *extra):
         text for key, value in config.to_dict().items() if value is not None and value is not False
         for text in (f"--{key.replace('_', '-')}", str(value))
     ]  # fmt: skip
-    return subprocess.Popen(
-        [
-            sys.executable, "-W", "ignore", "-c", SCRIPT,
-            "train-ppo", "--run-dir", str(folder), *flags, *extra,
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    command = ["train-ppo", "--run-dir", str(folder), *flags, *extra]
+    process = FORKS.Process(target=called, args=(command,))
+    process.start()
+    return process
 
 
 def wait_until(condition, seconds=60.0):
@@ -196,22 +191,24 @@ def wait_until(condition, seconds=60.0):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("rows", [1, 4])
-def test_killed_and_resumed_equals_uninterrupted(config, tmp_path, rows):
+def test_killed_and_resumed_equals_uninterrupted(config, tmp_path):
     """SIGKILL at about row 1 (before the first periodic state) and 4 (after it), then --resume."""
     settings = config(**ALL, total_steps=8)
     whole = run_command(settings, tmp_path / "whole")
-    killed = run_command(settings, tmp_path / "killed")
-    run = Run(tmp_path / "killed")
-    wait_until(lambda: run.exists() and len(run.read("metrics")) >= rows)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert run.status["status"] in (Status.FAILED, Status.FINISHED)
-    if run.status["status"] == Status.FAILED:  # else it was faster than the signal
-        resumed = run_command(settings, tmp_path / "killed", "--resume")
-        assert resumed.communicate()[1] is not None and resumed.returncode == 0
-    assert whole.communicate()[1] is not None and whole.returncode == 0
-    assert_same_run(Run(tmp_path / "whole"), run)
+    for rows in (1, 4):
+        run = Run(tmp_path / f"killed-{rows}")
+        killed = run_command(settings, run.folder)
+        wait_until(lambda run=run, rows=rows: run.exists() and len(run.read("metrics")) >= rows)
+        killed.kill()
+        killed.join()
+        assert run.status["status"] in (Status.FAILED, Status.FINISHED)
+        if run.status["status"] == Status.FAILED:  # else it was faster than the signal
+            resumed = run_command(settings, run.folder, "--resume")
+            resumed.join()
+            assert resumed.exitcode == 0
+        whole.join()
+        assert whole.exitcode == 0
+        assert_same_run(Run(tmp_path / "whole"), run)
 
 
 def test_kl_over_the_budget_ends_the_run_and_keeps_the_model(config, tmp_path):
