@@ -28,6 +28,8 @@ from rlhf_demo.runs.reports import (
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 WORST_SHOWN = 10
 """Pairs with the worst margins that the report keeps."""
+LETTERS_SHOWN = 5000
+"""Letters of each of their texts: ten pairs then stay far below the limit of a report."""
 FEWEST_FOR_TABLES = 30
 """With fewer different held-out pairs, the calibration tables would show only noise."""
 
@@ -76,9 +78,9 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
         ),
         "most_wrong": [
             {
-                "prompt": pairs.prompts[index],
-                "chosen": pairs.chosen[index],
-                "rejected": pairs.rejected[index],
+                "prompt": _end(pairs.prompts[index]),
+                "chosen": _beginning(pairs.chosen[index]),
+                "rejected": _beginning(pairs.rejected[index]),
                 "margin": margins[index] / score_std,
             }
             for index in sorted(range(len(margins)), key=lambda index: margins[index])[:WORST_SHOWN]
@@ -262,6 +264,14 @@ def _worst_lines(most_wrong: list[WrongPair]) -> list[str]:
         f"    preferred {_short(worst['chosen'])}",
         f"    rejected  {_short(worst['rejected'])}",
     ]
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LETTERS_SHOWN else text[:LETTERS_SHOWN] + "\u2026"
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= LETTERS_SHOWN else "\u2026" + text[-LETTERS_SHOWN:]
 
 
 def _short(text: str, most: int = 80) -> str:

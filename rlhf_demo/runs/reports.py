@@ -26,7 +26,7 @@ MOST_RECORDS = 1000
 megabyte has room for 86,000 short ones."""
 
 MOST_LETTERS = 10_000
-"""Letters of a text in a report; ours have up to 1,024 tokens. A browser draws these at once."""
+"""Letters that are read of a text in a report; a browser draws these at once."""
 
 
 class ReliabilityRow(TypedDict):
@@ -204,7 +204,7 @@ def read_figures(path: Path, kind: Any, most: int = MOST_REPORT) -> Any:
 
 
 def figures(value: Any, kind: Any) -> Any:
-    """Return a value out of JSON without the keys that its type does not name.
+    """Return a value out of JSON without unknown keys and the ends of very long texts.
 
     Args:
         value: of a file that a copied run may have brought.
@@ -219,7 +219,7 @@ def figures(value: Any, kind: Any) -> Any:
 
 
 def _known(value: Any, kind: Any) -> Any:
-    """Return a value that fits the type, without the keys that the type does not name."""
+    """Return a value that fits the type, without unknown keys and the ends of very long texts."""
     if get_origin(kind) is UnionType:
         return _known(value, next(one for one in get_args(kind) if _fits(value, one)))
     if is_typeddict(kind):
@@ -228,7 +228,7 @@ def _known(value: Any, kind: Any) -> Any:
         return [_known(each, get_args(kind)[0]) for each in value]
     if get_origin(kind) is dict:
         return {name: _known(each, get_args(kind)[1]) for name, each in value.items()}
-    return value
+    return value[:MOST_LETTERS] if kind is str else value
 
 
 _hints = cache(get_type_hints)
@@ -253,4 +253,4 @@ def _fits(value: Any, kind: Any) -> bool:
         return is_record(value) and all(_fits(each, get_args(kind)[1]) for each in value.values())
     if kind in (int, float):
         return is_figure(value) and (kind is float or type(value) is int)
-    return type(value) is kind and (kind is not str or len(value) <= MOST_LETTERS)
+    return type(value) is kind

@@ -43,6 +43,10 @@ NEW, NEW_READS = 100_000, (100, 10.0)
 """Bytes on the disk that take a noticeable time to read for the first time, and how many times as
 many an address may have read: at first, and in a second. A board of 200 steps takes 26."""
 
+MORE_AT_HOME = 10
+"""How many times as large a file may be that is read one step at a time, where nobody is limited: a
+run of a night writes 34 MB of texts in three hours."""
+
 MOST_STEP_MEMORY = MOST_MEMORY // 10
 """Bytes that the rows of one step may take where steps are read one at a time: eight responses of
 2,000 tokens, of which we keep a dozen figures each, take 7 MB."""
@@ -64,6 +68,8 @@ END_BYTES = 2**16
 
 class Tail:
     """The rows of one JSONL file so far; safe for several threads."""
+
+    _most_bytes, _most_rows = MOST_BYTES, MOST_ROWS
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -112,8 +118,8 @@ class Tail:
             raise
 
     def _read_up_to(self, size: int, descriptor: int) -> None:
-        if size > MOST_BYTES:
-            raise self._too_large(f"{MOST_BYTES / 1e6:.0f} MB")
+        if size > self._most_bytes:
+            raise self._too_large(f"{self._most_bytes / 1e6:.0f} MB")
         while self._offset < size:
             # In parts, so that a file which takes too much memory is refused before it has it.
             most = min(MOST_ROW_BYTES + 1, size - self._offset)
@@ -126,8 +132,8 @@ class Tail:
             self._offset += len(part) - len(unfinished)
 
     def _add(self, lines: list[bytes]) -> None:
-        if len(self._rows) + len(lines) > MOST_ROWS:
-            raise self._too_large(f"{MOST_ROWS:,} rows")
+        if len(self._rows) + len(lines) > self._most_rows:
+            raise self._too_large(f"{self._most_rows:,} rows")
         rows, memory = _parse(self.path, lines, first=len(self._rows) + 1)
         self.memory += memory
         if self.memory > MOST_MEMORY:
@@ -143,9 +149,7 @@ class Tail:
         self._rows += rows
 
     def _too_large(self, most: str) -> DataError:
-        return DataError(
-            f"{short_name(self.path)} has more than {most}: restore or delete the file"
-        )
+        return DataError(f"{short_name(self.path)} has more than {most}, which is too much to show")
 
 
 class StepTail(Tail):
@@ -153,7 +157,15 @@ class StepTail(Tail):
 
     Large files are read one step at a time: the rows of all steps together would take up to
     MOST_MEMORY for each file that somebody looks into.
+
+    Args:
+        path: the file.
+        times: how many times as large as another followed file it may be.
     """
+
+    def __init__(self, path: Path, times: int = 1) -> None:
+        self._most_bytes, self._most_rows = times * MOST_BYTES, times * MOST_ROWS
+        super().__init__(path)
 
     def steps(self) -> list[int]:
         """Return the steps that have rows so far, in order; errors are those of `rows`."""
@@ -178,8 +190,8 @@ class StepTail(Tail):
         self._count = 0
 
     def _add(self, lines: list[bytes]) -> None:
-        if self._count + len(lines) > MOST_ROWS:
-            raise self._too_large(f"{MOST_ROWS:,} rows")
+        if self._count + len(lines) > self._most_rows:
+            raise self._too_large(f"{self._most_rows:,} rows")
         offset = self._offset
         for line in lines:
             (row,), memory = _parse(self.path, [line], first=self._count + 1)
@@ -244,10 +256,16 @@ def _has_step(row: Any) -> bool:
 
 
 class Tails:
-    """The tails of the files that were read last: up to `most` files and MOST_KEPT bytes."""
+    """The tails of the files that were read last: up to `most` files and MOST_KEPT bytes.
 
-    def __init__(self, most: int = MOST_FILES) -> None:
-        self._most = most
+    Args:
+        most: files.
+        limited: visitors are limited: how often an address has large files read, and how large
+            those are that are read one step at a time.
+    """
+
+    def __init__(self, most: int = MOST_FILES, *, limited: bool = True) -> None:
+        self._most, self._limited = most, limited
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()
         self._step_tails: OrderedDict[Path, StepTail] = OrderedDict()
@@ -263,7 +281,7 @@ class Tails:
             DataError, OSError: those of `Tail.rows`.
         """
         with self._lock:
-            if path in self._dropped and not self._again.allow(sender.get()):
+            if path in self._dropped and self._limited and not self._again.allow(sender.get()):
                 raise Refused(
                     f"{short_name(path)} is large, and your pages follow too many large files: "
                     "close those of other runs, and try again in a minute"
@@ -290,7 +308,8 @@ class Tails:
         with self._lock:
             if path not in self._step_tails:
                 self._check_new(path)
-            tail = self._step_tails.setdefault(path, StepTail(path))
+            times = 1 if self._limited else MORE_AT_HOME
+            tail = self._step_tails.setdefault(path, StepTail(path, times))
             self._step_tails.move_to_end(path)
             while _too_many(self._step_tails, MOST_STEP_FILES, MOST_PLACES):
                 self._step_tails.popitem(last=False)
@@ -298,6 +317,8 @@ class Tails:
 
     def _check_new(self, path: Path) -> None:
         """Refuse to read one more large file for an address that has had many of them read."""
+        if not self._limited:
+            return
         with suppress(OSError):
             size = path.stat().st_size
             if NEW <= size <= MOST_BYTES and not self._new.allow(sender.get(), size // NEW):

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from operator import itemgetter
 from typing import Any, TypedDict, TypeGuard, cast
 
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import Row, figure_or_none, is_figure
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import ODD
@@ -99,10 +100,13 @@ class InsideStep:
         self._answers: dict[tuple[str, str, int], StepDetails | None] = {}
 
     def newest(self, run: Run) -> int:
-        """Return the last finished step that has a row of distributions, or -1."""
+        """Return the last finished step that has a row of distributions that can be read, or -1."""
         metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
         finished = metrics[-1]["step"] if metrics else -1
-        steps = self.jobs.tails.steps(run.folder / "distributions.jsonl")
+        try:
+            steps = self.jobs.tails.steps(run.folder / "distributions.jsonl")
+        except DataError:
+            return -1
         return max((step for step in steps if step <= finished), default=-1)
 
     def details(self, run: Run, step: int) -> StepDetails | None:

@@ -193,6 +193,7 @@ class RunState(TypedDict):
     figures: list[tuple[str, str]]  # value, and its unit in words
     story: dict[str, str]  # what, try, level
     sample_steps: list[int]  # steps whose texts were kept
+    texts_problem: str  # why no texts can be shown; empty: they can
     inside_step: int  # the newest step with details; -1: none
     scale: Scale | None
     clip_range: float | None  # of the probability ratio
@@ -212,6 +213,13 @@ class BoardState(RunState):
     inside: InsideStep | None
     log: str
     ask_again: float  # seconds until something new is likely
+
+
+class TryLater(TypedDict):
+    """Why a board can be shown only later."""
+
+    error: str
+    later: bool
 
 
 class ListedExperiment(TypedDict):

@@ -124,6 +124,18 @@ def test_margins_of_the_worst_pairs_are_in_units_of_the_saved_score_worst_first(
     assert preference(-LN3 / 2, report["score_std"]) == pytest.approx(0.25)
 
 
+def test_report_on_long_texts_holds_their_nearest_parts_and_can_be_read_again(tmp_path):
+    """One wrong pair with a prompt of 12,000 letters made a finished model look damaged."""
+    prompt, text = "a" * 200_000 + "end", "start" + "\u05d0" * 200_000
+    report = held_out_report(Pairs([prompt] * 10, [text] * 10, ["x"] * 10), [-1.0] * 10, STD)
+    [worst, *_] = report["most_wrong"]
+    assert worst["prompt"] == "\u2026" + "a" * 4997 + "end"
+    assert worst["chosen"] == "start" + "\u05d0" * 4995 + "\u2026"
+    assert worst["rejected"] == "x"
+    write_json(tmp_path / "report.json", report)
+    assert read_report(tmp_path)["most_wrong"] == report["most_wrong"]
+
+
 @pytest.mark.parametrize(("longer_wins", "side"), [(8, "longer"), (2, "shorter")])
 def test_length_baseline_is_the_better_side_and_says_which(longer_wins, side):
     chosen = ["aaa"] * longer_wins + ["b"] * (10 - longer_wins)

@@ -22,13 +22,10 @@ def test_shipped_report_is_what_is_declared(example, declared):
     assert list(misfits(Run(CHECKPOINTS / "examples" / example).report(), declared)) == []
 
 
-def test_report_with_a_text_that_a_browser_cannot_draw_is_refused(tmp_path):
+def test_of_a_text_that_a_browser_cannot_draw_only_the_first_letters_are_read(tmp_path):
     path, pair = tmp_path / "report.json", {"chosen": "", "rejected": "", "margin": 1.0}
-    write_json(path, {"most_wrong": [pair | {"prompt": "x" * 10_000}]})
-    assert read_figures(path, RewardReport)["most_wrong"]
     write_json(path, {"most_wrong": [pair | {"prompt": "a\u05d0" * 5_001}]})
-    with pytest.raises(DataError, match="values of the wrong type, or too many"):
-        read_figures(path, RewardReport)
+    assert read_figures(path, RewardReport)["most_wrong"] == [pair | {"prompt": "a\u05d0" * 5_000}]
 
 
 def test_report_of_too_many_records_is_refused_without_going_through_them(tmp_path):

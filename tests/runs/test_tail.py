@@ -149,7 +149,7 @@ def test_file_that_takes_too_much_memory_is_refused_before_it_has_it_and_is_read
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda *args: read.append(args[1]) or pread(*args))
     for _ in range(2):
-        with pytest.raises(DataError, match=r"has more than 100 MB in memory: restore or delete"):
+        with pytest.raises(DataError, match=r"has more than 100 MB in memory, which is too much"):
             tail.rows()
     assert sum(read) < 11_000_000 and tail.memory == 0  # of 22 MB
     path.write_text('{"step": 1}\n')  # the same file, restored
@@ -211,7 +211,7 @@ def test_file_of_too_many_rows_is_refused_before_they_are_parsed(path, monkeypat
     monkeypatch.setattr("rlhf_demo.runs.tail.parse_lines", None)
     append(path, '{"step": 1}\n')
     for one in (tail, Tail(path)):
-        with pytest.raises(DataError, match=r"has more than 50,000 rows: restore or delete"):
+        with pytest.raises(DataError, match=r"has more than 50,000 rows, which is too much"):
             one.rows()
 
 
@@ -219,7 +219,7 @@ def test_file_of_too_many_bytes_is_refused_unread(path, monkeypatch):
     append(path, '{"step": 1}\n')
     os.truncate(path, MOST_BYTES + 1)
     monkeypatch.setattr(os, "pread", None)
-    with pytest.raises(DataError, match=r"has more than 34 MB: restore or delete"):
+    with pytest.raises(DataError, match=r"has more than 34 MB, which is too much"):
         Tail(path).rows()
 
 
@@ -442,3 +442,26 @@ def test_one_address_has_so_many_bytes_read_for_the_first_time(tmp_path, monkeyp
     assert opened(Tails().rows) == 1  # a file that needs more permits than there are takes them all
     monkeypatch.setattr("rlhf_demo.runs.tail.NEW", size + 1)
     assert opened(tails.steps) == 70  # small ones, such as those of a run that was just started
+
+
+def test_where_nobody_is_limited_large_files_are_read_as_often_as_they_are_asked_for(
+    tmp_path, monkeypatch
+):
+    """At home, the board of one's own run of 1,000 steps was refused after each start."""
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1)
+    monkeypatch.setattr("rlhf_demo.runs.tail.LARGE", 0)
+    tails = Tails(most=2, limited=False)
+    for path in files(tmp_path, "abcdef") * 30:
+        assert tails.rows(path) == [{"step": 1}]
+        assert tails.steps(path) == [1]
+
+
+def test_where_nobody_is_limited_a_run_of_a_night_keeps_its_texts(path, monkeypatch):
+    monkeypatch.setattr(tail_module, "MOST_BYTES", 100)
+    append(path, '{"step": 1}\n' * 80)  # 960 bytes
+    assert Tails(limited=False).steps(path) == [1]
+    append(path, '{"step": 1}\n' * 4)
+    with pytest.raises(DataError, match="which is too much to show"):
+        Tails(limited=False).steps(path)
+    with pytest.raises(DataError, match="which is too much to show"):
+        Tails().steps(path)

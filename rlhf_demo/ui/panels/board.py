@@ -18,7 +18,7 @@ from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.scorers import HARSHNESS, RULES, SIMULATED
 from rlhf_demo.config.stages import STAGES, is_offline, on_board
-from rlhf_demo.errors import DemoError, JobError, Refused
+from rlhf_demo.errors import DataError, DemoError, JobError, Refused
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller, labeller_of_pairs
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import Row, figure_or_none, read_json
@@ -42,6 +42,7 @@ from rlhf_demo.server.payloads import (
     RunState,
     Scale,
     StepTexts,
+    TryLater,
 )
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.vote_data import people_agree, vote_facts
@@ -82,7 +83,7 @@ class Board:
         self._states: dict[str, tuple[float, tuple[int, str], RunState]] = {}
         self._turns: dict[str, float] = {}  # run -> when the last page that was told asks again
 
-    def board_rows(self, request: dict[str, Any]) -> BoardState:
+    def board_rows(self, request: dict[str, Any]) -> BoardState | TryLater:
         """Return what has changed in a run.
 
         Args:
@@ -97,7 +98,10 @@ class Board:
         listed = [row for row in self.jobs.overview() if row["kind"] in kinds]
         wanted = str(request.get("run") or "")
         listed = listed if wanted else self._own_first(listed, request)
-        row, rows, state = self._shown(kind, listed, wanted)
+        try:
+            row, rows, state = self._shown(kind, listed, wanted)
+        except Refused as error:
+            return {"error": str(error), "later": True}
         known = request.get("created") == state["created"]
         since = int(request.get("since", -1)) if known else -1
         mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
@@ -169,13 +173,15 @@ class Board:
         else:
             report = read_report(run.folder)
             story, figures = reward_story(rows, report, *said), _reward_figures(rows, row, report)
+        sample_steps, problem = self._sample_steps(run)
         state: RunState = {
             "run": {**row, "command": repeat_command(config, self.settings.runs)},
             "created": config["created_at"],
             "lines": _lines(row["kind"], options, rows, scale),
             "figures": figures,
             "story": {"what": story.what, "try": story.try_, "level": story.level},
-            "sample_steps": self._sample_steps(run),
+            "sample_steps": sample_steps,
+            "texts_problem": problem,
             "inside_step": self.inside.newest(run) if kind == "ppo" else -1,
             "scale": scale,
             "clip_range": options.get("clip_range"),
@@ -287,8 +293,12 @@ class Board:
             f" (step {row['step']} of {row['total_steps']})" if row["step"] else ""
         )
 
-    def _sample_steps(self, run: Run) -> list[int]:
-        return self.tails.steps(run.folder / "samples.jsonl")
+    def _sample_steps(self, run: Run) -> tuple[list[int], str]:
+        """Return the steps whose texts can be shown, or why none can be."""
+        try:
+            return self.tails.steps(run.folder / "samples.jsonl"), ""
+        except DataError as error:
+            return [], f"The texts cannot be shown: {error}."
 
 
 def _columns(kind: str, new: list[Row]) -> Columns:

@@ -157,6 +157,7 @@ export interface RunState {
   figures: ([string, string])[];
   story: Record<string, string>;
   sample_steps: number[];
+  texts_problem: string;
   inside_step: number;
   scale: Scale | null;
   clip_range: number | null;
@@ -174,6 +175,7 @@ export interface BoardState {
   figures: ([string, string])[];
   story: Record<string, string>;
   sample_steps: number[];
+  texts_problem: string;
   inside_step: number;
   scale: Scale | null;
   clip_range: number | null;
@@ -188,6 +190,11 @@ export interface BoardState {
   inside: InsideStep | null;
   log: string;
   ask_again: number;
+}
+
+export interface TryLater {
+  error: string;
+  later: boolean;
 }
 
 export interface ListedExperiment {

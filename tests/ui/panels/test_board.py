@@ -6,7 +6,7 @@ from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.config.sft import SFTConfig
-from rlhf_demo.errors import JobError
+from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels import board as module
@@ -82,6 +82,31 @@ def test_without_a_wish_the_newest_run_with_something_to_show_is_shown(board):
 def test_unknown_run_is_answered_in_one_sentence(board):
     answer = answering(board.board_rows)({"kind": "ppo", "run": "ppo-nobody"})
     assert "there is no run 'ppo-nobody' here" in answer["error"]
+
+
+def test_run_whose_texts_cannot_be_read_keeps_its_curves_and_says_why(board):
+    """A run of 4,100 steps lost its whole board when its texts grew beyond 34 MB."""
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    folder = board.jobs.find(run).folder
+    (folder / "samples.jsonl").write_text("[]\n")
+    (folder / "distributions.jsonl").write_text("[]\n")
+    shown = ask(board, run)
+    assert shown["columns"]["step"] == [1, 2]
+    assert (shown["sample_steps"], shown["inside_step"], shown["texts"]) == ([], -1, None)
+    assert shown["texts_problem"].endswith(
+        "samples.jsonl line 1 is not a row of a run: restore or delete the file."
+    )
+
+
+def test_run_that_can_be_shown_only_later_is_not_given_up(board, monkeypatch):
+    run = start(board.jobs)
+
+    def refuse(_):
+        raise Refused("try again in a minute")
+
+    monkeypatch.setattr(board.tails, "rows", refuse)
+    assert ask(board, run) == {"error": "try again in a minute", "later": True}
 
 
 def test_texts_of_a_step_are_those_of_that_step(board):

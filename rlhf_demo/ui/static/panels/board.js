@@ -112,6 +112,7 @@ export const mount = ({ element, props, server }) => {
   const curves = curvesOf(groups);
   const asked = { run: null, created: null, since: -1 };
   let missing = ""; // why the run that was asked for cannot be shown
+  let later = false; // it can be shown later
 
   const begin = (/** @type {BoardState} */ answer) => {
     Object.assign(asked, { run: answer.run.id, created: answer.created, since: -1 });
@@ -131,14 +132,20 @@ export const mount = ({ element, props, server }) => {
   };
   const poller = poll(element, EVERY, async () => {
     const request = requestOf(kind, asked, ppo);
-    /** @type {BoardState & {error?: string}} */
+    /** @type {BoardState & Partial<import("../types").TryLater>} */
     const answer = await server.board_rows(request);
     if (answer.error) {
+      showProblem(view.problem, answer.error);
+      if (answer.later) {
+        later = true; // the run stays the one that is asked for
+        return AFTER_A_PROBLEM;
+      }
       missing = answer.error;
-      showProblem(view.problem, missing);
       forgetRun(request.run);
       return AFTER_A_PROBLEM;
     }
+    if (later) showProblem(view.problem, "");
+    later = false;
     const changed = answer.run.id !== asked.run || answer.created !== asked.created;
     if (changed) begin(answer);
     if (changed && answer.since >= 0) {

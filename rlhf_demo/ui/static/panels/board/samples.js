@@ -163,6 +163,7 @@ export const samples = (server, moved) => {
       [texts.scale, texts.clip, texts.run] = [answer.scale, answer.clip_range, now];
       setSlider(slider, steps.length, follow);
       drawHeading(seen, step(), total);
+      if (answer.texts_problem) say(seen.leftOut, answer.texts_problem);
       load(step(), answer.texts);
     },
   };
