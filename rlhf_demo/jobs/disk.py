@@ -2,22 +2,27 @@
 
 Only visitors' runs are removed: never those of a class, the instructor or the command line; none
 that waits or runs, or that such a run needs; and none in the hour after it ended, so that its owner
-has time to see and download it.
+has time to see and download it. Only an address with many runs may lose some of them sooner.
 """
 
 import errno
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rlhf_demo.errors import JobError
 from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.jobs.fair_order import address_or_owner
 from rlhf_demo.jobs.job import Job, Phase, needs
 
 KEPT_SECONDS = 3600
+KEPT_EACH = 20
+"""Runs of an address that are kept for that time, its newest. Runs of a step take seconds, and one
+address could otherwise fill the list with them, for which all older runs of others would go."""
 
 
 class Disk:
@@ -48,7 +53,8 @@ class Disk:
 
         If disk space is short, the runs go first that have taken the most for the longest, in
         megabytes times hours: a visitor who fills the disk with large runs loses their own. If
-        there are too many runs, those go first that never began, at any age, then the oldest.
+        there are too many runs, those go first that never began, at any age, then the oldest of
+        the address that has the most.
 
         Args:
             jobs: all jobs under the root.
@@ -63,18 +69,15 @@ class Disk:
         if max(excess, surplus) <= 0:
             return []
         busy = [job for job in jobs if job.busy or job.phase is Phase.WAITING]
-        ages = {
-            job.id: age
+        idle = [
+            job
             for job in jobs
             if job.visitors
             and job.phase in (Phase.ENDED, Phase.DAMAGED, Phase.COPIED)
-            and (
-                (age := time.time() - _changed_at(job)) > KEPT_SECONDS
-                or (job.phase is Phase.ENDED and "started_at" not in job.record)
-            )
             and not any(needs(other, job) for other in busy)
-        }
-        old = [job for job in jobs if job.id in ages]
+        ]
+        ages = {job.id: time.time() - _changed_at(job) for job in idle}
+        old = [job for job in idle if ages[job.id] > KEPT_SECONDS or _never_began(job)]
         old.sort(key=lambda job: self._megabytes(job) * ages[job.id], reverse=True)
         removed: list[Job] = []
         for job in old:
@@ -82,8 +85,10 @@ class Disk:
                 break
             removed.append(job)
             excess -= self._megabytes(job)
-        rest = old[len(removed) :]
-        rest.sort(key=lambda job: ("started_at" in job.record, -ages[job.id]))
+        newer = _newer_of_the_same_address(jobs)
+        left = {job.id for job in old[len(removed) :]}
+        rest = [job for job in idle if job.id in left or newer[job.id] >= KEPT_EACH]
+        rest.sort(key=lambda job: (not _never_began(job), -newer[job.id], -ages[job.id]))
         return removed + rest[: max(0, surplus - len(removed))]
 
     def _of_visitors(self, jobs: list[Job]) -> float:
@@ -98,6 +103,20 @@ class Disk:
         taken = megabytes(job.run.folder)
         self._known[job.id] = changed_at, taken
         return taken
+
+
+def _never_began(job: Job) -> bool:
+    return job.phase is Phase.ENDED and "started_at" not in job.record
+
+
+def _newer_of_the_same_address(jobs: list[Job]) -> dict[str, int]:
+    """Return how many newer visitors' runs the address of each run has, by the run's id."""
+    seen: Counter[str | None] = Counter()
+    newer: dict[str, int] = {}
+    for job in sorted((job for job in jobs if job.visitors), key=lambda job: -job.queued_at):
+        newer[job.id] = seen[address_or_owner(job)]
+        seen[address_or_owner(job)] += 1
+    return newer
 
 
 def shortage(folder: Path, limits: Limits) -> str | None:

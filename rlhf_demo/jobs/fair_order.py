@@ -24,7 +24,7 @@ def start_order(jobs: list[Job]) -> list[Job]:
     classes = [job for job in waiting if job.first]
     others = [job for job in waiting if not job.first]
     begun = [job for job in jobs if not job.first and (job.busy or job.started)]
-    for whose in (_owner, _address):
+    for whose in (_owner, address_or_owner):
         others = _round_robin(others, begun, whose)
     return classes + others
 
@@ -48,7 +48,7 @@ def jobs_to_displace(waiting: list[Job], owner: str | None, address: str) -> lis
         with fewer than the visitor gets.
     """
     taken = [job for job in places(waiting) if job.visitors]  # the instructor's stay
-    for whose, visitor in ((_address, address or owner), (_owner, owner)):
+    for whose, visitor in ((address_or_owner, address or owner), (_owner, owner)):
         counts = Counter(map(whose, taken))
         most = max(counts.values(), default=0)
         if most >= counts[visitor] + 2:
@@ -89,5 +89,6 @@ def _owner(job: Job) -> str | None:
     return job.owner
 
 
-def _address(job: Job) -> str | None:
-    return job.address or _owner(job)  # a restart forgets addresses
+def address_or_owner(job: Job) -> str | None:
+    """Return the address that a run came from, or its owner: a restart forgets addresses."""
+    return job.address or _owner(job)

@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import httpx
 from starlette._utils import get_route_path
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -52,6 +53,9 @@ NAMING = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server", "c
 """Headers that Gradio takes apart, or writes into the page dozens of times."""
 MOST_NAMING = 255
 """Characters of each: the longest host name. A browser's Content-Type has 70."""
+UNREAD = b"cookie", b"x-gradio-server"
+"""Headers that Gradio would read and this page does not need: Python 3.11.9 takes 6.5 s for 60 kB
+of cookies, and the other stands in for the page's own address."""
 MOST_BYTES = 64_000
 """Most bytes of a JSON request; the longest that the page sends has a few thousand."""
 MOST_UPLOAD_BYTES = 21_000_000
@@ -117,8 +121,7 @@ class RequestFilter:
         sender.set(address)
         exchange = _Exchange(receive, send, self.headers)
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
-        # The page has no cookies. Gradio would read them: Python 3.11.9 takes 6.5 s for 60 kB.
-        kept = [header for header in scope["headers"] if header[0] != b"cookie"]
+        kept = [header for header in scope["headers"] if header[0] not in UNREAD]
         scope = {**scope, "client": (address, 0), "headers": kept}
         if INFO.fullmatch(path):
             scope["query_string"] = b"page="
@@ -146,6 +149,8 @@ class RequestFilter:
         for name in NAMING:
             if any(len(value) > MOST_NAMING for value in headers.getlist(name)):
                 raise Refused(400, f"the header {name} is longer than {MOST_NAMING} characters")
+        if not _names_a_host(headers.get("x-forwarded-host", "")):
+            raise Refused(400, "the header x-forwarded-host names no host")
         host = headers.get("host", "")
         if not is_ours(host, self.settings):
             name = (_name(host) or host)[:100]
@@ -265,6 +270,21 @@ def _name(host: str) -> str:
     """Return a host's name or number without its port; empty where it is none."""
     parts = HOST.fullmatch(host)
     return parts[1].strip("[]").lower() if parts else ""
+
+
+def _names_a_host(forwarded: str) -> bool:
+    """Say whether Gradio can make an address of the first host of X-Forwarded-Host, if any.
+
+    In its queue, where it does so without a request to answer, it prints a traceback if it cannot.
+    """
+    first = forwarded.partition(",")[0].strip()
+    if not first:
+        return True
+    try:
+        httpx.URL(f"http://{first}")
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return HOST.fullmatch(first) is not None
 
 
 def from_here(headers: Headers, settings: Settings) -> bool:

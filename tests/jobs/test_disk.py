@@ -13,6 +13,7 @@ import pytest
 
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs import disk
 from rlhf_demo.jobs import queue as jobs_module
 from rlhf_demo.jobs.bounds import PUBLIC, Limits
 from rlhf_demo.jobs.disk import megabytes
@@ -75,6 +76,26 @@ def test_runs_beyond_so_many_go_first_those_that_never_began(new_jobs):
     wait_until(lambda: not (never.exists() or oldest.exists()))
     time.sleep(0.2)
     assert all(folder.exists() for folder in (older, young, *others))
+
+
+def test_address_with_the_most_runs_loses_its_own_at_any_age(new_jobs, monkeypatch, tmp_path):
+    """One address began 200 runs of a step in an hour, and everybody's older runs went."""
+    monkeypatch.setattr(disk, "KEPT_EACH", 2)
+    jobs = new_jobs(scheduling=False)
+
+    def began(hours, address):
+        folder = ended(jobs, 0.1, hours=hours, address=address, secret=f"{hours}")
+        record = folder / "job.json"
+        write_json(record, read_json(record) | {"started_at": 0.0})
+        return fill(jobs, folder.name, 0.1, hours)
+
+    for hours, address in ((5, "a"), (4, "b"), (0.5, "b")):
+        began(hours, address)
+    many = [began(0.01 * age, "attacker") for age in (5, 4, 3, 2)]
+    page = disk.Disk(tmp_path / "runs", Limits(most_runs=4))
+    # Three too many: the attacker's older two, whose newest two keep their hour, and one more.
+    found = [job.run.folder for job in page.superfluous(jobs._folders.own())]
+    assert found[:2] == many[:2] and len(found) == 3
 
 
 def test_full_store_of_young_runs_refuses_a_start_and_loses_none(new_jobs):
