@@ -22,7 +22,7 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
-from rlhf_demo.files import Row, is_record, read_json
+from rlhf_demo.files import Row, is_record, read_json, short_name
 from rlhf_demo.hub.locate import (
     HUB_ID,
     MOST_CONFIG,
@@ -97,6 +97,10 @@ def newest_model(run: Run, rows: list[Row]) -> tuple[int, Path | None]:
 def _makes(row: RunRow, makes: str) -> bool:
     """Say whether a run's stage makes `makes`; a damaged run makes nothing."""
     return row["kind"] in STAGES and STAGES[row["kind"]].makes == makes
+
+
+TEXTS = "prompts", "data"
+"""Options that name texts, of which a run shows some."""
 
 
 class Choices:
@@ -341,11 +345,20 @@ class Choices:
     def check_names(self, options: dict[str, Any]) -> None:
         """Check the names in a saved run's options as the ids of a form are checked.
 
-        They may name files of this machine, because only its users can put runs there.
+        They may name files of this machine, because only its users can put runs there. Where
+        strangers see a run's texts, it may not read them from any file.
 
         Raises:
-            DemoError: one names a Python function, or what may not be fetched from the Hub.
+            DemoError: one names a Python function, what may not be fetched from the Hub, or, where
+                the limits are on, prompts or texts elsewhere on this machine.
         """
+        for name in TEXTS if self.settings.public else ():
+            named = options.get(name)
+            if named and not self._may_be_shown(os.path.expanduser(named)):
+                raise ConfigError(
+                    f"the run reads its {name} from {short_name(Path(named))}, and everyone would "
+                    "see them here: resume it on the command line"
+                )
         checks = {
             "policy": self.policy,
             "model": self.policy,
@@ -358,6 +371,13 @@ class Choices:
             named = options.get(name)
             if named and not os.path.exists(REPOSITORY / os.path.expanduser(named)):
                 check(named)
+
+    def _may_be_shown(self, name: str) -> bool:
+        """Say whether this names no file, one that ships with the page, or one of the runs."""
+        if not os.path.exists(REPOSITORY / name):  # unlike Path's, this bears any name
+            return True
+        homes = CHECKPOINTS.resolve(), self.settings.runs.resolve()
+        return any((REPOSITORY / name).resolve().is_relative_to(home) for home in homes)
 
     def check_here(self, *names: str) -> None:
         """Check that models can be loaded without fetching them: nobody asked for that.

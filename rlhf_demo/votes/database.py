@@ -147,7 +147,9 @@ class Database:
         try:
             if self._is_sqlite:
                 assert self.engine.url.database  # `_engine` refuses SQLite without a file
-                _keep_private(Path(self.engine.url.database))
+                self._file = Path(self.engine.url.database)
+                _keep_private(self._file)
+                self._inode = self._file.stat().st_ino
             with self._transaction() as connection:
                 lock(connection)
                 check_version(connection)  # a newer version may have tables unknown here
@@ -190,8 +192,26 @@ class Database:
         Raises:
             DataError: the database could not save it (disk full, locked for too long, gone).
         """
+        self._check_file()
         with self._explained("nothing was saved"), self._transaction() as connection:
             yield connection
+
+    def _check_file(self) -> None:
+        """Check that SQLite's file is still the one that was opened.
+
+        SQLite goes on writing into a file that was removed, and it is gone with the page.
+
+        Raises:
+            DataError: it is not.
+        """
+        if self._is_sqlite:
+            with suppress(OSError):
+                if self._file.stat().st_ino == self._inode:
+                    return
+            raise DataError(
+                f"{self._file.name} was removed or replaced while the page was open, so nothing "
+                "was saved: the page's owner must restart it"
+            )
 
     @contextmanager
     def _explained(self, what: str) -> Generator[None]:

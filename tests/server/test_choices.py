@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,19 @@ def test_name_that_no_file_can_have_is_refused_in_a_sentence(choices, name):
     for ask in (choices.policy, choices.reward, choices.pairs):
         with pytest.raises(DemoError, match="nor a Hub id"):
             ask(name)
+
+
+@pytest.mark.parametrize("name", ["prompts", "data"])
+def test_resumed_run_shows_strangers_no_file_from_elsewhere(choices, tmp_path, monkeypatch, name):
+    """A copied run named a diary as its prompts; after one click, everyone could read the lines."""
+    kind = {"prompts": "ppo", "data": "reward"}[name]
+    diary, own = tmp_path / "diary.txt", choices.settings.runs / "votes.jsonl"
+    for file in (diary, own):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("secret")
+    choices.check_names(options_of(kind, **{name: str(diary)}))  # at home, it is the user's own
+    monkeypatch.setattr(choices, "settings", replace(choices.settings, public=True))
+    for file in ("shipped", str(own)):
+        choices.check_names(options_of(kind, **{name: file}))
+    with pytest.raises(DemoError, match=rf"reads its {name} from \S*diary.txt, and everyone would"):
+        choices.check_names(options_of(kind, **{name: str(diary)}))

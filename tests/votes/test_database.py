@@ -279,3 +279,18 @@ def test_only_sqlite_has_a_file(tmp_path):
     assert sqlite_file("nonsense") is None
     with pytest.raises(OSError, match=r"votes.db cannot be copied"):
         Snapshots(tmp_path / "missing" / "votes.db")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_vote_is_not_acknowledged_when_the_file_is_gone(store, tmp_path, replaced):
+    """`rm -r runs/*` under an open page: five votes were acknowledged, and lost at the restart."""
+    store.add_pairs(new_pairs(2))
+    secret = store.visit("here")
+    answer(store, secret)
+    votes = tmp_path / "votes.db"
+    votes.rename(tmp_path / "elsewhere.db")
+    if replaced:
+        votes.write_bytes((tmp_path / "elsewhere.db").read_bytes())
+    with pytest.raises(DataError, match=r"votes\.db was removed or replaced .* must restart it"):
+        answer(store, secret)
+    assert len(store.votes()) == 1
