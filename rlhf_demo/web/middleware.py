@@ -55,7 +55,7 @@ MOST_NAMING = 255
 """Characters of each: the longest host name. A browser's Content-Type has 70."""
 UNREAD = b"cookie", b"x-gradio-server"
 """Headers that Gradio would read and this page does not need: Python 3.11.9 takes 6.5 s for 60 kB
-of cookies, and the other stands in for the page's own address."""
+of cookies, and the other stands in for the page's own address. So would 100 ranges of a file."""
 MOST_BYTES = 64_000
 """Most bytes of a JSON request; the longest that the page sends has a few thousand."""
 MOST_UPLOAD_BYTES = 21_000_000
@@ -121,7 +121,11 @@ class RequestFilter:
         sender.set(address)
         exchange = _Exchange(receive, send, self.headers)
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
-        kept = [header for header in scope["headers"] if header[0] not in UNREAD]
+        kept = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name not in UNREAD and not (name == b"range" and b"," in value)
+        ]
         scope = {**scope, "client": (address, 0), "headers": kept}
         if INFO.fullmatch(path):
             scope["query_string"] = b"page="

@@ -38,6 +38,8 @@ def share(queue: Queue) -> None:
         return pushed
 
     queue.push = bounded
+    # After each event, Gradio computes statistics of the last 10,000; the page shows none.
+    queue.compute_analytics_summary = lambda records: {}
 
 
 def _take_turns(events: list[Event], running: list[Event]) -> None:

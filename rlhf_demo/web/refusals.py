@@ -8,6 +8,7 @@ failed.
 import errno
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
@@ -34,8 +35,9 @@ FAILED = "the server failed to do this: its owner can find the reason in the log
 DISK_FULL = "the server's disk is full: its owner must make room"
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
-LONGEST_NAME = 100
-"""Characters of a session's name; a browser's names have eleven, those of Python's client 36."""
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""A session's name; a browser's names have eleven letters and digits, those of Python's client 36
+with hyphens."""
 LONGEST_PATH = 330
 """Characters of an upload's path in the cache: its folder has 64, its name at most 255."""
 MOST_VALUES = 500
@@ -185,8 +187,8 @@ def _fits(body: bytes, path: str) -> bool:
     """Say whether a body is the JSON that a browser sends.
 
     NaN, infinite numbers and half a character (a lone surrogate) can be read but not written
-    again. As the name of a session in Gradio's queue, such a value breaks the statistics
-    of all later events; so does a session without a name. Gradio keeps the names of thousands.
+    again. A session needs a name, and Gradio joins it to others: with odd letters, nobody could
+    cancel anything. Gradio keeps the names of thousands.
     """
     try:
         request = json.loads(body, parse_int=_whole_number) if body else {}
@@ -198,7 +200,7 @@ def _fits(body: bytes, path: str) -> bool:
     session = request.get("session_hash") if isinstance(request, dict) else None
     if session is None:
         return not path.endswith("/queue/join")
-    return isinstance(session, str) and 0 < len(session) <= LONGEST_NAME
+    return isinstance(session, str) and SESSION.fullmatch(session) is not None
 
 
 def _whole_number(digits: str) -> int:

@@ -116,3 +116,9 @@ def test_function_that_there_is_not_is_gradios_to_refuse(queue):
     body = PredictBodyInternal(data=[1], fn_index=99, session_hash="x")
     with pytest.raises(KeyError):
         event_loops.run(queue.push(body=body, request=request_of(HOME), username=None))
+
+
+def test_no_statistics_of_events_are_computed(queue):
+    """After each event, Gradio made a table of the last 10,000."""
+    queue.events_recorded, records = 10**6, [{"function": "f", "status": "success"}] * 3
+    assert queue.compute_analytics_summary(records) == {}

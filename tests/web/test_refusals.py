@@ -269,6 +269,8 @@ def test_name_of_a_session_is_a_short_text(client, session):
     for path in ("/queue/join", "/echo"):
         assert client.post(path, json={"session_hash": session}).status_code == 400
         assert client.post(path, json={"session_hash": "x" * 100}).status_code == 200
+        odd = {"session_hash": "a<gradio-sep>b"}  # nobody could cancel anything while it waited
+        assert client.post(path, json=odd).status_code == 400
 
 
 @pytest.mark.parametrize("form", ["multipart/form-data; boundary=x", "Multipart/Form-Data"])
