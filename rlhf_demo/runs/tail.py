@@ -43,9 +43,9 @@ NEW, NEW_READS = 100_000, (100, 10.0)
 """Bytes on the disk that take a noticeable time to read for the first time, and how many times as
 many an address may have read: at first, and in a second. A board of 200 steps takes 26."""
 
-MORE_AT_HOME = 10
-"""How many times as large a file may be that is read one step at a time, where nobody is limited: a
-run of a night writes 34 MB of texts in three hours."""
+MORE_AT_HOME, MORE_STEPS_AT_HOME = 4, 10
+"""How many times as large a file may be where nobody is limited, and one that is read a step at a
+time: in a night, a run of 15,000 steps writes 50 MB of metrics and 120 MB of texts."""
 
 MOST_STEP_MEMORY = MOST_MEMORY // 10
 """Bytes that the rows of one step may take where steps are read one at a time: eight responses of
@@ -67,12 +67,17 @@ END_BYTES = 2**16
 
 
 class Tail:
-    """The rows of one JSONL file so far; safe for several threads."""
+    """The rows of one JSONL file so far; safe for several threads.
 
-    _most_bytes, _most_rows = MOST_BYTES, MOST_ROWS
+    Args:
+        path: the file.
+        times: how many times as large as MOST_BYTES, MOST_ROWS and MOST_MEMORY say it may be.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, times: int = 1) -> None:
         self.path = path
+        self._most_bytes, self._most_rows = times * MOST_BYTES, times * MOST_ROWS
+        self._most_memory = times * MOST_MEMORY
         self._lock = threading.Lock()
         self._forget()
 
@@ -136,8 +141,8 @@ class Tail:
             raise self._too_large(f"{self._most_rows:,} rows")
         rows, memory = _parse(self.path, lines, first=len(self._rows) + 1)
         self.memory += memory
-        if self.memory > MOST_MEMORY:
-            raise self._too_large(f"{MOST_MEMORY / 1e6:.0f} MB in memory")
+        if self.memory > self._most_memory:
+            raise self._too_large(f"{self._most_memory / 1e6:.0f} MB in memory")
         last = self._rows[-1]["step"] if self._rows else 0
         for line, row in enumerate(rows, len(self._rows) + 1):
             if row["step"] < last:  # pages ask for the rows above the last step that they have
@@ -157,15 +162,7 @@ class StepTail(Tail):
 
     Large files are read one step at a time: the rows of all steps together would take up to
     MOST_MEMORY for each file that somebody looks into.
-
-    Args:
-        path: the file.
-        times: how many times as large as another followed file it may be.
     """
-
-    def __init__(self, path: Path, times: int = 1) -> None:
-        self._most_bytes, self._most_rows = times * MOST_BYTES, times * MOST_ROWS
-        super().__init__(path)
 
     def steps(self) -> list[int]:
         """Return the steps that have rows so far, in order; errors are those of `rows`."""
@@ -261,7 +258,7 @@ class Tails:
     Args:
         most: files.
         limited: visitors are limited: how often an address has large files read, and how large
-            those are that are read one step at a time.
+            they may be.
     """
 
     def __init__(self, most: int = MOST_FILES, *, limited: bool = True) -> None:
@@ -289,7 +286,8 @@ class Tails:
             self._dropped.discard(path)
             if path not in self._tails:
                 self._check_new(path)
-            tail = self._tails.setdefault(path, Tail(path))
+            times = 1 if self._limited else MORE_AT_HOME
+            tail = self._tails.setdefault(path, Tail(path, times))
             self._tails.move_to_end(path)
         rows = tail.rows()
         with self._lock:
@@ -308,7 +306,7 @@ class Tails:
         with self._lock:
             if path not in self._step_tails:
                 self._check_new(path)
-            times = 1 if self._limited else MORE_AT_HOME
+            times = 1 if self._limited else MORE_STEPS_AT_HOME
             tail = self._step_tails.setdefault(path, StepTail(path, times))
             self._step_tails.move_to_end(path)
             while _too_many(self._step_tails, MOST_STEP_FILES, MOST_PLACES):

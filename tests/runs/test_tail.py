@@ -456,8 +456,15 @@ def test_where_nobody_is_limited_large_files_are_read_as_often_as_they_are_asked
         assert tails.steps(path) == [1]
 
 
-def test_where_nobody_is_limited_a_run_of_a_night_keeps_its_texts(path, monkeypatch):
+def test_where_nobody_is_limited_a_run_of_a_night_keeps_its_curves_and_texts(path, monkeypatch):
     monkeypatch.setattr(tail_module, "MOST_BYTES", 100)
+    append(path, '{"step": 1}\n' * 33)  # 396 bytes
+    assert len(Tails(limited=False).rows(path)) == 33
+    append(path, '{"step": 1}\n')
+    for tails in (Tails(limited=False), Tails()):
+        with pytest.raises(DataError, match="which is too much to show"):
+            tails.rows(path)
+    path.unlink()
     append(path, '{"step": 1}\n' * 80)  # 960 bytes
     assert Tails(limited=False).steps(path) == [1]
     append(path, '{"step": 1}\n' * 4)
