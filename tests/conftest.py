@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # or it asks for its newest version
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Each core has a process of tests, and they start trainings. More threads would wait for a core and
 # for one another. This holds for what the tests start, too.
