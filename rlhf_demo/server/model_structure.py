@@ -8,13 +8,14 @@ whoever it comes from: a training changes values alone.
 import hashlib
 import json
 import math
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 
-from rlhf_demo.errors import DataError
-from rlhf_demo.files import memory_of, read_json
+from rlhf_demo.errors import CheckpointError, DataError
+from rlhf_demo.files import memory_of, read_json, short_name
 from rlhf_demo.hub.locate import (
     ADAPTER,
     ADAPTER_WEIGHTS,
@@ -26,6 +27,9 @@ from rlhf_demo.hub.locate import (
     adapter_base,
     weight_files,
 )
+
+MOST_ENTRIES = 1000
+"""Files in a model's folder, which is looked through whenever the model is used; ours have ten."""
 
 MOST_TEXT = 2**26
 """Bytes of each file of a tokenizer."""
@@ -62,10 +66,16 @@ def stamp(folder: Path) -> str:
         folder: as `locate` returns it.
 
     Raises:
-        CheckpointError: the base under an adapter cannot be found.
+        CheckpointError: the base under an adapter cannot be found, or the folder holds more than
+            MOST_ENTRIES files.
     """
     base = adapter_base(folder)
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    found = sorted(islice(folder.iterdir(), MOST_ENTRIES + 1))
+    if len(found) > MOST_ENTRIES:
+        raise CheckpointError(
+            f"{short_name(folder)} holds more than {MOST_ENTRIES:,} files: choose another model"
+        )
+    paths = [path for path in found if path.is_file()]
     # An archive keeps the times of modification; those of status nobody can set.
     files = [(path.name, path.stat().st_ctime_ns) for path in paths]
     return f"{folder} {files} {stamp(base) if base else ''}"

@@ -73,8 +73,8 @@ FIELDS = {"lesson": "collection", "rater": "voter"}
 MOST_ROUNDS = 10_000
 """Highest number of a round; a higher one is an error in the file."""
 
-BOUNDS = Bounds(rows=5_000, bytes=20_000_000)
-"""Larger files are training data, not the votes of a page."""
+BOUNDS = Bounds(rows=20_000, bytes=20_000_000)
+"""As many votes as the open page exports. Larger files are training data."""
 
 HIGHEST_SEED = 2**31 - 1
 """The highest number that every database keeps."""

@@ -186,7 +186,7 @@ def test_file_with_too_many_rows_is_refused_in_one_sentence(tmp_path, ending):
     export_votes([VOTE] * BOUNDS.rows, path, all_votes=True)
     assert len(read_votes(path, question="unused")) == BOUNDS.rows
     export_votes([VOTE] * (BOUNDS.rows + 1), path, all_votes=True)
-    with pytest.raises(DataError, match=r"more than 5,000 rows: give fewer$"):
+    with pytest.raises(DataError, match=r"more than 20,000 rows: give fewer$"):
         read_votes(path, question="unused")
 
 
