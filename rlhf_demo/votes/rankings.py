@@ -37,6 +37,10 @@ SKIP_PACE, ADDRESS_SKIPS = (5, 0.1), (20, 0.2)
 """Skips from one voter and from one address. Skipped texts are gone, and a model writes six for an
 address in ten seconds: one that skipped without a limit left none to others."""
 
+ADDRESS_TAKES = (20, 0.6)
+"""New texts for the voters of one address: as many a second as a model writes for it. One address
+that ranked without reading took all others' too."""
+
 OPEN_DAY = (600, 600 / 86_400)
 """Stored rankings from one address. Thirty people who share an address rank twenty each."""
 
@@ -75,6 +79,7 @@ class Rankings:
         self._address_pace = RateLimit(*ADDRESS_PACE, clock)
         self._skip_pace = RateLimit(*SKIP_PACE, clock)
         self._address_skips = RateLimit(*ADDRESS_SKIPS, clock)
+        self._address_takes = RateLimit(*ADDRESS_TAKES, clock)
         self._open_day = RateLimit(*OPEN_DAY, clock)
 
     # -- texts to rank -----------------------------------------------------------------------------
@@ -112,7 +117,7 @@ class Rankings:
             client: the visitor's address, for the limit on new questions.
 
         Returns:
-            None if no texts of the model wait.
+            None if no texts of the model wait, or the address has to wait for more.
 
         Raises:
             Refused: the secret is unknown or a student's, the question is empty or too long, or
@@ -128,7 +133,8 @@ class Rankings:
             mine = (rankings.c.voter_id == voter.id, rankings.c.best_first.is_(None))
             given_back = update(rankings).where(*mine, rankings.c.id != (four.id if four else 0))
             connection.execute(given_back.values(UNHELD))
-            if four is None:
+            new = four is not None and four.voter_id is None
+            if four is None or (new and client and not self._address_takes.allow(client)):
                 return None
             shown = {"voter_id": voter.id, "question_id": number, "shown_at": now}
             connection.execute(update(rankings).where(rankings.c.id == four.id).values(shown))

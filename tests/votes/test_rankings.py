@@ -53,6 +53,24 @@ def test_ranking_of_four_has_its_six_pairs_best_first(store):
     assert kept.pairs == [(c, a), (c, d), (c, b), (a, d), (a, b), (d, b)]
 
 
+def test_one_address_takes_new_texts_as_fast_as_they_are_written(store, clock):
+    """One address ranked without reading, and voters elsewhere waited 36 s for each four."""
+    store.rankings.add_fours(new_fours(60))
+
+    def take(client):
+        voter = store.visit(client)
+        return store.rankings.next_four(voter, HAPPY, model="m", client=client) is not None
+
+    assert [take("there") for _ in range(40)] == [True] * 20 + [False] * 20
+    assert take("here")
+    voter = store.visit("there")
+    clock.now += 5
+    shown = store.rankings.next_four(voter, HAPPY, model="m", client="there")
+    for _ in range(9):  # what a voter already has costs nothing
+        assert store.rankings.next_four(voter, HAPPY, model="m", client="there") == shown
+    assert [take("there") for _ in range(4)] == [True, True, False, False]
+
+
 def test_order_sent_twice_counts_once_and_another_one_is_refused(store):
     store.rankings.add_fours(new_fours(2))
     secret = store.visit("here")
