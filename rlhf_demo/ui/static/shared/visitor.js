@@ -15,7 +15,7 @@ export const instructorToken = {
 
 let start = "";
 
-/** @param {string} token of this start of the app; at home it allows changing runs that no browser started */
+/** @param {string} token of this start of the app, for runs that no browser started */
 export const keepStart = (token) => {
   start = token;
 };
