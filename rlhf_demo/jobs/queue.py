@@ -56,8 +56,8 @@ TERM_SECONDS = 5.0
 NO_SECRET = "this request has no secret: reload the page"
 
 ASKS = 60, 1.0
-"""Requests to start or resume from an address where limits are on, also refused ones: at first, and
-in a second. Each reads the files of all runs."""
+"""Requests to start, resume or delete from an address where limits are on, also refused ones: at
+first, and in a second. Each reads the files of all runs."""
 
 OVERVIEW_SECONDS = 0.5
 """How long `overview` gives all callers the same answer."""
@@ -463,12 +463,14 @@ class Jobs:
         record = self._record(job.title, owner, after if after in live else None, first)
         return {**record, "copied": True}
 
-    def delete(self, run_id: str, secret: str) -> None:
+    def delete(self, run_id: str, secret: str, address: str = "") -> None:
         """Delete a run's folder; a waiting run leaves the queue.
 
         Raises:
-            JobError: it belongs to someone else, is running, or is needed by another run.
+            JobError: it belongs to someone else, is running, or is needed by another run; or the
+                address asks too often.
         """
+        self._check_asks(address)
         with self._mutex:
             job = self._mine(run_id, secret)
             if job.busy:
@@ -518,6 +520,9 @@ class Jobs:
         """
         if address and self._starts and not self._starts.has(address):
             raise JobError("too many runs were started from your address: wait 10 s and try again")
+        self._check_asks(address)
+
+    def _check_asks(self, address: str) -> None:
         if address and self._starts and not self._asks.allow(address):
             raise JobError("too many requests for runs came from your address: try again in 10 s")
 

@@ -212,6 +212,19 @@ def test_address_without_a_permit_is_refused_before_any_run_is_read(new_jobs, mo
             ask(jobs, address="6.6.6.6")
 
 
+def test_refused_deletions_cost_an_address_its_requests_too(new_jobs, monkeypatch):
+    """Each reads all runs: three addresses slowed the list of runs to 0.8 s."""
+    monkeypatch.setattr("rlhf_demo.jobs.queue.ASKS", (3, 0.0))
+    jobs = new_jobs(scheduling=False, limits=ROOMY)
+    run_id = start(jobs)
+    for _ in range(3):
+        with pytest.raises(JobError, match="belongs to someone else"):
+            jobs.delete(run_id, "bob", "6.6.6.6")
+    with pytest.raises(JobError, match="too many requests for runs came from your address"):
+        jobs.delete(run_id, "bob", "6.6.6.6")
+    jobs.delete(run_id, "ann", "7.7.7.7")
+
+
 def test_refused_starts_cost_an_address_its_requests_but_not_its_starts(new_jobs, monkeypatch):
     """Each start that a full queue refuses reads all runs, under the lock of every change."""
     monkeypatch.setattr("rlhf_demo.jobs.queue.ASKS", (3, 0.0))

@@ -315,6 +315,8 @@ def test_post_that_does_not_say_its_form_is_refused():
         ("/gradio_api/file=/tmp/x/run.zip", 200),
         ("/gradio_api/queue/data?session_hash=x", 200),
         ("/monitoring", 404),
+        ("/logout", 404),
+        ("/gradio_api/login_check/", 404),
         ("/monitoring/summary", 404),
         ("/gradio_api/openapi.json", 404),
         ("/gradio_api/openapi.json/", 404),

@@ -207,10 +207,10 @@ class RunsTab:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def delete_run(self, request: dict[str, Any]) -> dict[str, bool]:
+    def delete_run(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
         """Delete a run and everything it made; only its owner can."""
         run = str(request["run"])
-        self.jobs.delete(run, proof(self.jobs, run, request))
+        self.jobs.delete(run, proof(self.jobs, run, request), address_of(http))
         forget_zip(run)
         return {"deleted": True}
 

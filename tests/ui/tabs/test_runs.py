@@ -213,7 +213,7 @@ def test_damaged_run_is_picked_with_its_sentence_and_can_be_deleted(tab, jobs):
     assert picked["message"] == (
         "status.json is not valid JSON: restore the file or delete the run"
     )
-    tab.delete_run({"run": run_id, "secret": "ann"})
+    tab.delete_run({"run": run_id, "secret": "ann"}, HERE)
     assert run_id not in [row["id"] for row in state(tab)["runs"]]
 
 
@@ -228,7 +228,7 @@ def test_run_with_an_odd_report_is_picked_and_can_be_deleted(tab, jobs, kind, re
     assert shown["picked"]["mine"]
     if kind == "ppo":  # a reward model's odd report counts as none
         assert shown["picked"]["message"].startswith("its files are damaged, or another version")
-    tab.delete_run({"run": run.folder.name, "secret": "ann"})
+    tab.delete_run({"run": run.folder.name, "secret": "ann"}, HERE)
     assert state(tab)["runs"] == []
 
 
@@ -335,7 +335,7 @@ def test_second_visitor_can_neither_stop_nor_delete_the_first_ones_run(call, job
 def test_instructor_deletes_anybodys_run(tab, jobs):
     run = start(jobs, secret="ann")
     jobs.stop(run, "the-token")
-    assert tab.delete_run({"run": run, "secret": "the-token"}) == {"deleted": True}
+    assert tab.delete_run({"run": run, "secret": "the-token"}, HERE) == {"deleted": True}
 
 
 def test_request_without_a_secret_changes_nothing(call, jobs):
