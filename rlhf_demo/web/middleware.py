@@ -31,7 +31,7 @@ POSTS = re.compile(
 )
 UPLOAD = re.compile(rf"{API}/upload/?")
 CLOSED = re.compile(
-    rf"/openapi\.json|/(monitoring|profiling)(/.*)?|({API})?/(logout|login_check)"
+    rf"/openapi\.json|/(monitoring|profiling)(/.*)?|({API})?/(logout|login_check)/?"
     rf"|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|file/.*|deep_link|custom_component/.*"
     r"|upload_progress"
     rf"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
