@@ -123,7 +123,7 @@ class Jobs:
             ask_seconds=ask_seconds,
             term_seconds=term_seconds,
         )
-        self.tails = Tails(limited=self._limits != Limits())
+        self.tails = Tails(limited=self._limits.starts_address is not None)
         self._overview = Overview()
         self._rows: list[RunRow] = []
         self._rows_at = float("-inf")

@@ -5,6 +5,7 @@ import pytest
 from bench import pushed_words as pushed_words_bench
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
+from rlhf_demo.server import inside_step
 from rlhf_demo.server.inside_step import InsideStep, pushed_words, score_histogram
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels import board as board_module
@@ -242,6 +243,25 @@ def test_the_newest_finished_step_comes_with_the_rows_where_it_is_wanted(board, 
     assert ask(board, run, **known, inside_after=2)["inside"] is None
     assert ask(board, run, **known, inside_after=1)["inside"]["step"] == 2
     assert ask(board, run, **known)["inside"] is None  # the fold is closed
+
+
+def test_of_a_long_run_the_newest_steps_words_and_the_first_ones_scores_are_shown(
+    board, run, monkeypatch
+):
+    """At 3,289 steps of the default run, the live board stopped: 100 MB of words were in memory."""
+    monkeypatch.setattr(inside_step, "MOST_SUMMED", 2)
+    run.append("distributions", [distribution(4, scores=[1.0, 1.0])])
+    run.append("metrics", metrics(3, 4))
+    shown = board.board_inside({"run": run.folder.name, "step": 4})["details"]
+    assert shown["words"]["steps"] == 2
+    assert shown["scores"]["first"] == 1
+    assert shown["scores"]["then"][0] > 0 == shown["scores"]["now"][0]
+
+
+def test_distributions_that_cannot_be_read_leave_the_board_as_it_is(board, run):
+    (run.folder / "distributions.jsonl").write_text("[]\n")
+    assert ask(board, run, inside_after=-1)["columns"]["step"] == [1, 2]
+    assert board.board_inside({"run": run.folder.name, "step": 2})["details"] is None
 
 
 def test_a_run_that_kept_no_distributions_is_shown_without(board):

@@ -1,10 +1,11 @@
 """What the page hands to its tabs."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 
-from rlhf_demo.errors import ConfigError
+from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui import shared
 
@@ -15,6 +16,21 @@ def test_trainers_share_less_than_the_machines_memory_in_every_mode(monkeypatch,
     limits = shared._limits(Settings(public=public, jobs_at_once=2))
     assert limits.most_memory == megabytes
     assert (limits.most_rank is None) is not public
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_large_runs_are_read_as_often_as_one_likes_only_at_home(tmp_path, public, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1)
+    settings = Settings(runs=tmp_path / "runs", public=public, password="a password")
+    tails = shared.Shared.open(settings).jobs.tails
+    path = tmp_path / "samples.jsonl"
+    path.write_text('{"step": 1}\n' * 2)
+    for number in range(10):
+        copied = tmp_path / f"{number}.jsonl"
+        copied.write_bytes(path.read_bytes())
+        refused = public and number >= 4  # 24 bytes each, of 100
+        with pytest.raises(Refused) if refused else nullcontext():
+            assert tails.steps(copied) == [1]
 
 
 def test_names_in_a_resumed_run_are_checked_by_the_lists(tmp_path):

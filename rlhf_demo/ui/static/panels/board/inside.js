@@ -5,8 +5,8 @@ import { fill, h, say, soft } from "../../shared/dom.js";
 import { cell, spreads } from "./spreads.js";
 
 const NOTHING =
-  "There is nothing to draw yet: this run has not finished its first step, or an older version " +
-  "made it.";
+  "There is nothing to draw: this run has not finished its first step, an older version made it, " +
+  "or its details are too large to show.";
 const MEASURED =
   "so a step has no rollout to look into. The first two curves below are measured on texts " +
   "that the policy writes at some steps.";
