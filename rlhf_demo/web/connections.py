@@ -72,10 +72,13 @@ class Protocol(H11Protocol):
         self._address: str | None = None  # while the connection is counted
         self._emptied = 0  # how often the client has read what waited to be sent
         self._awaits_reader = False
+        self._lines = 0  # of the head that is arriving
         next_event = self.conn.next_event
 
         def next_checked() -> Any:
             event = next_event()
+            if isinstance(event, h11.Request):
+                self._lines = 0
             wrong = _wrong(event) if isinstance(event, h11.Request) else ""
             if wrong:
                 self.send_400_response(wrong)
@@ -85,9 +88,13 @@ class Protocol(H11Protocol):
         self.conn.next_event = next_checked
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrives, unless it is a head of too many lines, which takes 13 ms."""
-        head = data.partition(b"\r\n\r\n")[0] if self.conn.their_state is h11.IDLE else b""
-        if head.count(b"\n") > MOST_HEADERS:
+        """Parse what arrives, unless a head has too many lines, in however many pieces it comes.
+
+        A head is parsed when it is whole, and a long one takes 13 ms.
+        """
+        if self.conn.their_state is h11.IDLE:
+            self._lines += data.partition(b"\r\n\r\n")[0].count(b"\n")
+        if self._lines > MOST_HEADERS:
             self.send_400_response(TOO_MANY_HEADERS)
             return
         super().data_received(data)

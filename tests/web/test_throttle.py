@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -553,6 +553,24 @@ def test_request_of_more_than_a_hundred_headers_is_refused(count, answered, whol
             answer = await asyncio.wait_for(reader.read(2000), 30)
             assert (b"204" in answer) == answered
             assert (b"send at most 100 headers" in answer) != answered
+
+    event_loops.run(test())
+
+
+def test_head_that_comes_in_small_pieces_is_refused_before_it_is_whole():
+    """A thousand heads of 5,000 lines, made whole at once, stopped the page for 8 to 15 s."""
+
+    async def test():
+        async with served() as connect:
+            reader, writer = await connect(ONE_PEER)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
+            for _ in range(5):
+                with suppress(ConnectionError):
+                    writer.write(b"a:\n" * 24)
+                    await writer.drain()
+                await asyncio.sleep(0.05)
+            answer = await asyncio.wait_for(reader.read(2000), 30)
+            assert b"send at most 100 headers" in answer
 
     event_loops.run(test())
 
