@@ -195,8 +195,6 @@ def main(arguments: list[str]) -> None:
     with without_collections():
         import torch  # noqa: PLC0415
 
-        from rlhf_demo.models import policy, reward_model  # noqa: F401, PLC0415
-
     torch.set_num_threads(os.cpu_count() or 1)
     answer: dict[str, str] = {}
     try:
@@ -213,8 +211,9 @@ def _try_policy(name: str) -> None:
     """Read as many of the longest texts as are read at once, and compute a response's logits."""
     import torch  # noqa: PLC0415
 
-    from rlhf_demo.models.loading import max_positions, rows_at_once  # noqa: PLC0415
-    from rlhf_demo.models.policy import load_policy  # noqa: PLC0415
+    with without_collections():
+        from rlhf_demo.models.loading import max_positions, rows_at_once  # noqa: PLC0415
+        from rlhf_demo.models.policy import load_policy  # noqa: PLC0415
 
     policy = load_policy(name, device=torch.device("cpu"))
     time = max_positions(policy.lm)
@@ -228,8 +227,9 @@ def _try_scorer(name: str, label: str | None = None) -> None:
     """Score as many of the longest texts as are read at once."""
     import torch  # noqa: PLC0415
 
-    from rlhf_demo.models.loading import rows_at_once  # noqa: PLC0415
-    from rlhf_demo.models.reward_model import load_reward_model  # noqa: PLC0415
+    with without_collections():
+        from rlhf_demo.models.loading import rows_at_once  # noqa: PLC0415
+        from rlhf_demo.models.reward_model import load_reward_model  # noqa: PLC0415
 
     scorer = load_reward_model(name, device=torch.device("cpu"), label=label)
     time = scorer.most_tokens
