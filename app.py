@@ -42,6 +42,7 @@ def main() -> int:
     # The page is there within seconds; the models' libraries need as long again.
     Thread(target=demo.shared.model_cache.warm, name="models", daemon=True).start()
     demo.launch(**launch_options(demo))
+    demo.shared.store.close()
     if copies:
         copies.close(backup.CLOSE_SECONDS)
     return 0

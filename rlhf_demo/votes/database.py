@@ -131,7 +131,7 @@ class Database:
         try:
             self._open()
         except DataError:
-            self.close()
+            self.engine.dispose()
             raise
 
     @property
@@ -247,7 +247,9 @@ class Database:
                 connection.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; SQLite's file then holds everything by itself, if it can."""
+        with suppress(DatabaseError, sqlite3.Error):
+            self.empty_log()
         self.engine.dispose()
 
 

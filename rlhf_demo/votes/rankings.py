@@ -33,13 +33,9 @@ PACE = (5, 1.0)
 ADDRESS_PACE = (30, 3.0)
 """The same from one address, as for votes."""
 
-SKIP_PACE, ADDRESS_SKIPS = (5, 0.1), (20, 0.2)
-"""Skips from one voter and from one address. Skipped texts are gone, and a model writes six for an
-address in ten seconds: one that skipped without a limit left none to others."""
-
 ADDRESS_TAKES = (20, 0.6)
-"""New texts for the voters of one address: as many a second as a model writes for it. One address
-that ranked without reading took all others' too."""
+"""New texts for the voters of one address: as many a second as a model writes for it, six in ten
+seconds. One address that skipped, or ranked without reading, left none to others."""
 
 OPEN_DAY = (600, 600 / 86_400)
 """Stored rankings from one address. Thirty people who share an address rank twenty each."""
@@ -77,8 +73,6 @@ class Rankings:
         self._round, self._ask = open_round, ask
         self._pace = RateLimit(*PACE, clock)
         self._address_pace = RateLimit(*ADDRESS_PACE, clock)
-        self._skip_pace = RateLimit(*SKIP_PACE, clock)
-        self._address_skips = RateLimit(*ADDRESS_SKIPS, clock)
         self._address_takes = RateLimit(*ADDRESS_TAKES, clock)
         self._open_day = RateLimit(*OPEN_DAY, clock)
 
@@ -201,8 +195,6 @@ class Rankings:
         with self.database.writing() as connection:
             voter = self._visitor(connection, secret)
             self._check_pace(voter.id, client)
-            self._skip_pace.require(voter.id, "skips from you")
-            self._address_skips.require(client, "skips from your address")
             if not is_id(four):
                 return False
             this = delete(rankings).where(rankings.c.id == four, rankings.c.best_first.is_(None))
