@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from gradio.utils import get_upload_folder
 from python_multipart.multipart import parse_options_header
 from starlette._utils import get_route_path
@@ -58,6 +58,11 @@ SAFE_SECONDS that is less than MOST_BYTES, so one address cannot fill the cache 
 
 LEAST_BYTES = 100_000
 """The least that a file counts for, because it takes its own folder."""
+LOOK_SECONDS = 10.0
+"""Until the cache is looked through again, which takes 0.5 s for as many files as it may hold.
+Meanwhile, uploads take their room from what was left."""
+SPARE = 10
+"""If files have to go, a tenth of MOST_BYTES is made free, for the uploads until the next look."""
 NO_ROOM = 507, "there is no room for files at the moment: try again in ten minutes"
 
 File = tuple[os.stat_result, Path]
@@ -155,6 +160,8 @@ class UploadGate:
         self._sent = RateLimit(*MEGABYTES_EACH, clock)
         self._arriving: list[_Upload] = []
         self._came_from: dict[Path, str] = {}  # the address of each file that exists
+        self._left, self._looked_at = 0, float("-inf")
+        self._one = CapacityLimiter(1)  # not the threads that answer pages and handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse an upload for which there is no room."""
@@ -171,7 +178,8 @@ class UploadGate:
             upload = _Upload(receive, headers.get("content-type", ""), address, int(length))
             self._arriving.append(upload)
             try:
-                if await to_thread.run_sync(self._make_room, upload):
+                room = self._takes_what_is_left(upload)
+                if room or await to_thread.run_sync(self._make_room, upload, limiter=self._one):
                     await self._pass(scope, upload, send)
                 else:
                     upload.refusal = NO_ROOM
@@ -209,12 +217,25 @@ class UploadGate:
         megabytes = 1 + length // MEGABYTE
         return all(self._sent.allow(address) for _ in range(megabytes))
 
+    def _takes_what_is_left(self, upload: "_Upload") -> bool:
+        """Give an upload a part of the room that the last look found, if that is enough."""
+        most = max(upload.length, MOST_FILES * LEAST_BYTES)
+        if self._left < most or self.clock() - self._looked_at > LOOK_SECONDS:
+            return False
+        self._left -= most
+        return not self._disk_is_full()
+
+    def _disk_is_full(self) -> bool:
+        return self.public and shortage(self.folder, PUBLIC) is not None
+
     def _make_room(self, upload: "_Upload") -> bool:
         """Remove files, and break off uploads, until there is room for a new upload.
 
         Returns:
             False if all files are too young and no other address sent more, or the disk is full.
         """
+        if self._takes_what_is_left(upload):  # of the look that it waited for
+            return True
         others = [
             other for other in self._arriving.copy() if other is not upload and not other.refusal
         ]
@@ -224,12 +245,14 @@ class UploadGate:
             if not path.exists():
                 self._came_from.pop(path, None)
         left = MOST_BYTES - sum(map(_size, files)) - sum(each.length for each in (upload, *others))
-        for size, free in self._removable(files, others, upload.address):
-            if left >= 0:
-                break
-            free()
-            left += size
-        return left >= 0 and not (self.public and shortage(self.folder, PUBLIC))
+        if left < 0:
+            for size, free in self._removable(files, others, upload.address):
+                if left >= MOST_BYTES // SPARE:
+                    break
+                free()
+                left += size
+        self._left, self._looked_at = left, self.clock()
+        return left >= 0 and not self._disk_is_full()
 
     def _uploads(self) -> Iterator[File]:
         """Yield Gradio's files of uploads; other requests may remove files meanwhile."""

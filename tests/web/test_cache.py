@@ -158,6 +158,7 @@ def test_oldest_files_make_room_and_young_ones_are_safe(page, folder, clock, mon
 
 def test_files_and_folders_that_go_while_the_gate_looks_are_no_error(page, folder, monkeypatch):
     """Thirty phones that uploaded at once: one read `Internal Server Error`."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", -1.0)
     sent(page, count=3)
     walk = os.walk
 
@@ -172,6 +173,27 @@ def test_files_and_folders_that_go_while_the_gate_looks_are_no_error(page, folde
     assert len(kept(folder)) == 1
 
 
+def test_cache_is_looked_through_once_for_many_uploads(page, folder, clock, monkeypatch):
+    """After a few hundred tiny files, each took seconds of a core, and voters waited 30 s."""
+    walk, looks = os.walk, []
+    monkeypatch.setattr(module.os, "walk", lambda top: looks.append(top) or walk(top))
+    for number in range(20):
+        assert sent(page, size=1, name=str(number)).status_code == 200
+    assert len(looks) == 1
+    clock.now += module.LOOK_SECONDS + 1
+    assert sent(page, name="later").status_code == 200
+    assert len(looks) == 2
+    assert len(kept(folder)) == 21
+
+
+def test_room_that_a_look_left_is_shared_by_the_uploads_after_it(page, folder, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_BYTES", 100)
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
+    answers = [sent(page, size=600, name=str(number)).status_code for number in range(6)]
+    assert answers == [200] * 4 + [507] * 2
+    assert len(kept(folder)) == 4
+
+
 def test_zips_of_runs_take_no_room_from_uploads(page, folder, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 3000)
     archive = folder / module.DOWNLOADS / "abc" / "ppo-a.zip"
@@ -184,6 +206,7 @@ def test_zips_of_runs_take_no_room_from_uploads(page, folder, monkeypatch):
 
 def test_addresses_that_sent_most_make_room_for_others(page, folder, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 6500)
+    monkeypatch.setattr(module, "SPARE", 7000)  # not a byte
     honest, *crowd = (TestClient(page.app, client=(name, 1)) for name in "habc")
     [first] = sent(honest, size=1000, name="first").json()
     for n in range(9):
@@ -399,6 +422,7 @@ def test_uploads_that_never_end_make_room_for_others(page, folder, monkeypatch):
 def test_tiny_files_fill_the_cache_too_and_leave_no_folders(page, folder, clock, monkeypatch):
     monkeypatch.setattr(module, "LEAST_BYTES", 1000)
     monkeypatch.setattr(module, "MOST_BYTES", 3500)
+    monkeypatch.setattr(module, "SPARE", 4000)  # not a byte
     for number in range(9):
         [name] = sent(page, size=1, name=str(number)).json()
         os.utime(name, (clock.now - 700,) * 2)
