@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.hub.locate import locate
 from rlhf_demo.lessons.looks import LessonCode, Outcome
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.server.choices import Choice, Choices
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.model_structure import stamp
 from rlhf_demo.server.payloads import ListedLesson
 from rlhf_demo.votes.result_cache import ResultCache
 
@@ -85,7 +87,7 @@ class Learn:
             DemoError: there is no such lesson, or its models cannot be used.
         """
         lesson = find(name)
-        key = lesson, str(trained)
+        key = lesson, self._version(trained)
         return self._computed(key, trained, lambda models: module(lesson).outcome(models), priority)
 
     def look(self, name: Any, request: dict[str, Any], trained: Any = PPO) -> Any:
@@ -102,7 +104,7 @@ class Learn:
         lesson, asked = find(name), json.dumps(request, sort_keys=True, default=str)
         if len(asked) > MOST_REQUEST:
             raise ConfigError(f"the request has {len(asked):,} characters: shorten the text")
-        key = lesson, str(trained), asked
+        key = lesson, self._version(trained), asked
         return self._computed(key, trained, lambda models: module(lesson).look(models, request))
 
     def score(self, text: str) -> float:
@@ -153,6 +155,20 @@ class Learn:
             while self._kept and (len(self._kept) > MOST_KEPT or total > MOST_KEPT_SIZE):
                 total -= self._kept.popitem(last=False)[1][1]
 
+    def _name(self, trained: Any) -> str:
+        """Return the model that an id stands for.
+
+        Raises:
+            DemoError: the id is in no list.
+        """
+        if not isinstance(trained, str):
+            raise ConfigError(f"{str(trained)[:40]!r} is not a model: choose one from the list")
+        return self.choices.policy(trained)
+
+    def _version(self, trained: Any) -> str:
+        """Tell a run's model from the one that it had when it was stopped before."""
+        return stamp(locate(self._name(trained)))
+
     def _models(self, trained: Any) -> "Models":
         """Load a trained model, its base, and the shipped reward model.
 
@@ -163,9 +179,7 @@ class Learn:
         from rlhf_demo.lessons.request import Models  # noqa: PLC0415  (imports torch)
         from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415
 
-        if not isinstance(trained, str):
-            raise ConfigError(f"{str(trained)[:40]!r} is not a model: choose one from the list")
-        name, base = self.choices.policy(trained), self.choices.base_of(trained)
+        name, base = self._name(trained), self.choices.base_of(trained)
         if base is None:
             raise ConfigError(f"{trained[:40]} is a base itself: choose a model trained from one")
         cache, reward = self.model_cache, self.model_cache.scorer(REWARD)

@@ -54,6 +54,25 @@ def test_the_same_look_is_computed_once(learn, monkeypatch):
     assert len(counted) == 2
 
 
+def test_run_that_trained_on_is_looked_at_anew(learn, monkeypatch):
+    """A run was looked at while it was stopped; once finished, its answers were still the old ones."""
+    counted = []
+    compute = attention.look
+    monkeypatch.setattr(attention, "look", lambda *given: counted.append(given) or compute(*given))
+    jobs = learn.choices.jobs
+    run = jobs.find(jobs.start("ppo", PPOConfig(), title="", secret="ann"))
+    shutil.copytree(CHECKPOINTS / "gpt2-mini-ppo", run.model_folder)
+    jobs.overview()
+    for count in (1, 1):
+        learn.look("attention", {}, run.folder.name)
+        assert len(counted) == count
+    weights = run.model_folder / "adapter_model.safetensors"
+    shutil.copy(weights, weights.with_suffix(".new"))
+    weights.with_suffix(".new").replace(weights)
+    learn.look("attention", {}, run.folder.name)
+    assert len(counted) == 2
+
+
 def test_memory_of_looks_is_bounded(learn, monkeypatch):
     monkeypatch.setattr(learn_module, "MOST_KEPT", 2)
     for layer in (1, 2, 3):
