@@ -22,7 +22,7 @@ def main() -> int:
         from rlhf_demo.web.cache import own_cache
         from rlhf_demo.web.connections import bound_connections, check_port
         from rlhf_demo.server import backup
-        from rlhf_demo.server.ending import save_trainings_at_the_end
+        from rlhf_demo.server.ending import end_in_order
         from rlhf_demo.server.settings import Settings
 
     space.hide_gpu()
@@ -36,7 +36,7 @@ def main() -> int:
     except DemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    save_trainings_at_the_end(demo.shared.jobs, copies=settings.backup is not None)
+    end_in_order(demo.shared.jobs)
     copies = backup.begin(settings)
     bound_connections(settings.proxies)
     # The page is there within seconds; the models' libraries need as long again.

@@ -1,7 +1,8 @@
-"""What happens to the trainings when the page is asked to stop.
+"""What happens when the page is asked to stop: Ctrl-C, SIGTERM, or a terminal that is closed.
 
-On one's own machine they outlive the page. In a container they die with its first process. There
-the page asks them to save first, and its next start resumes them.
+The page ends in order, with all votes in their one file. On one's own machine the trainings outlive
+it. In a container they die with its first process. There the page asks them to save first, and its
+next start resumes them.
 """
 
 import os
@@ -14,24 +15,18 @@ from rlhf_demo.jobs.queue import Jobs
 SAVE_SECONDS = 8.0
 """Time to save: Docker kills a container 10 seconds after asking it to stop."""
 
-SIGNALS = signal.SIGTERM, signal.SIGINT
+SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 MARKS = Path("/.dockerenv"), Path("/run/.containerenv")
 """Files by which Docker and Podman mark their containers."""
 
 
-def save_trainings_at_the_end(jobs: Jobs, *, copies: bool = False) -> None:
-    """Let SIGTERM and Ctrl-C save the trainings first, if they would die with this process.
+def end_in_order(jobs: Jobs) -> None:
+    """Let each of SIGNALS end this process as Ctrl-C does.
 
-    A second signal quits without saving.
-
-    Args:
-        jobs: the trainings.
-        copies: whether something is copied elsewhere at the end, so that SIGTERM too has to end
-            this process as Ctrl-C does.
+    It saves the trainings first if they would die with this process. A second signal quits without
+    saving. A signal that the process was started to ignore, as by nohup, stays ignored.
     """
     last = _last_of_its_container()
-    if not last and not copies:
-        return
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in SIGNALS:
@@ -41,7 +36,8 @@ def save_trainings_at_the_end(jobs: Jobs, *, copies: bool = False) -> None:
         raise KeyboardInterrupt  # on which Gradio closes its server
 
     for number in SIGNALS:
-        signal.signal(number, end)
+        if last or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def _last_of_its_container() -> bool:

@@ -20,7 +20,7 @@ import signal, sys, time
 from pathlib import Path
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.server.ending import save_trainings_at_the_end
+from rlhf_demo.server.ending import end_in_order
 script = '''
 import sys, time
 from rlhf_demo.runs.run import Run
@@ -37,7 +37,7 @@ with run.recording():
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 jobs = Jobs(Path(sys.argv[1]), command=lambda kind, folder: [sys.executable, "-c", script, str(folder)])
 jobs.open()
-save_trainings_at_the_end(jobs)
+end_in_order(jobs)
 print(jobs.start("ppo", PPOConfig(), title="", secret="ann"), flush=True)
 while True:
     time.sleep(0.1)
@@ -112,14 +112,28 @@ def test_container_ends_with_its_first_process_or_the_one_that_init_started(
     assert ending._last_of_its_container() is last
 
 
-def test_page_at_home_that_copies_its_votes_ends_on_sigterm_as_on_ctrl_c(monkeypatch):
+@pytest.fixture
+def signals():
+    """Give the signals back as they were."""
     before = {number: signal.getsignal(number) for number in ending.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", ending.SIGNALS)
+def test_page_at_home_ends_on_each_signal_as_on_ctrl_c(monkeypatch, signals, number):
+    """After SIGTERM or a closed terminal, a copy of votes.db held 5 of 15 votes."""
     monkeypatch.setattr(ending, "_last_of_its_container", lambda: False)
-    try:
-        ending.save_trainings_at_the_end(None, copies=True)  # the trainings are left alone
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    signal.signal(number, signal.SIG_DFL)
+    ending.end_in_order(None)  # the trainings are left alone
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+
+
+def test_signal_that_is_ignored_stays_ignored_at_home(monkeypatch, signals):
+    monkeypatch.setattr(ending, "_last_of_its_container", lambda: False)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as by nohup
+    ending.end_in_order(None)
+    os.kill(os.getpid(), signal.SIGHUP)

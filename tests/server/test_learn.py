@@ -55,7 +55,7 @@ def test_the_same_look_is_computed_once(learn, monkeypatch):
 
 
 def test_run_that_trained_on_is_looked_at_anew(learn, monkeypatch):
-    """A run was looked at while it was stopped; once finished, its answers were still the old ones."""
+    """A run was looked at while it was stopped; once it had finished, nothing else was shown."""
     counted = []
     compute = attention.look
     monkeypatch.setattr(attention, "look", lambda *given: counted.append(given) or compute(*given))
