@@ -169,6 +169,19 @@ class StepTail(Tail):
         super().rows()
         return sorted(self._places)
 
+    def newest_steps(self, last: int, most: int) -> list[int]:
+        """Return the newest steps up to `last` whose rows take at most so many bytes, in order.
+
+        The last of them comes in any case; errors are those of `rows`.
+        """
+        newest: list[int] = []
+        for step in reversed([step for step in self.steps() if step <= last]):
+            most -= sum(size for _, size in self._places[step])
+            if most < 0 and newest:
+                break
+            newest.append(step)
+        return newest[::-1]
+
     def rows_of(self, step: int) -> list[Row]:
         """Return the rows of a step so far, in the file's order; errors are those of `rows`."""
         super().rows()
@@ -297,6 +310,10 @@ class Tails:
     def steps(self, path: Path) -> list[int]:
         """Return the steps that have rows in the file so far; see `StepTail.steps`."""
         return self._step_tail(path).steps()
+
+    def newest_steps(self, path: Path, last: int, most: int) -> list[int]:
+        """Return the newest steps of at most so many bytes; see `StepTail.newest_steps`."""
+        return self._step_tail(path).newest_steps(last, most)
 
     def rows_of(self, path: Path, step: int) -> list[Row]:
         """Return the rows of one step; see `StepTail.rows_of`."""

@@ -24,8 +24,9 @@ FEWEST = 20
 """Occurrences in the run's responses below which a word is not shown."""
 MOST_WORDS = 10
 """Words shown in each direction."""
-MOST_SUMMED = 500
-"""Newest steps whose words are summed up, which takes 0.1 s; few runs have more."""
+MOST_SUMMED = 500_000
+"""Bytes on the disk of the newest steps whose words are summed up, anew for each step; 150 steps of
+the default run take as much."""
 CHANCE = 3.0
 """Standard errors that a word's mean advantage must be away from 0. Of some hundred words that PPO
 does not care about, 5 would be beyond two of them, and less than one beyond three.
@@ -120,7 +121,7 @@ class InsideStep:
             if step not in steps:
                 return None  # no other file is read for a step that was not kept
             first = self.jobs.tails.rows_of(path, steps[0])
-            last = steps[-MOST_SUMMED:]
+            last = self.jobs.tails.newest_steps(path, step, MOST_SUMMED)
             rows = [row for one in last for row in self.jobs.tails.rows_of(path, one)]
             metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
             own = next((row for row in metrics if row["step"] == step), None)

@@ -472,3 +472,13 @@ def test_where_nobody_is_limited_a_run_of_a_night_keeps_its_curves_and_texts(pat
         Tails(limited=False).steps(path)
     with pytest.raises(DataError, match="which is too much to show"):
         Tails().steps(path)
+
+
+def test_newest_steps_are_those_whose_rows_fit_and_at_least_the_last(path):
+    """Those of 500 steps took 2.6 GB of memory, in a copied run of 92 kB packed."""
+    append(path, "".join(f'{{"step": {step}}}\n' for step in (1, 2, 2, 3)))  # 11 bytes each
+    tails = Tails()
+    assert tails.newest_steps(path, 3, 33) == [2, 3]
+    assert tails.newest_steps(path, 3, 32) == tails.newest_steps(path, 3, 1) == [3]
+    assert tails.newest_steps(path, 2, 33) == [1, 2]
+    assert tails.newest_steps(path, 0, 99) == []

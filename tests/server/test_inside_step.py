@@ -249,8 +249,9 @@ def test_of_a_long_run_the_newest_steps_words_and_the_first_ones_scores_are_show
     board, run, monkeypatch
 ):
     """At 3,289 steps of the default run, the live board stopped: 100 MB of words were in memory."""
-    monkeypatch.setattr(inside_step, "MOST_SUMMED", 2)
     run.append("distributions", [distribution(4, scores=[1.0, 1.0])])
+    last = (run.folder / "distributions.jsonl").read_bytes().splitlines()[-2:]
+    monkeypatch.setattr(inside_step, "MOST_SUMMED", sum(map(len, last)))
     run.append("metrics", metrics(3, 4))
     shown = board.board_inside({"run": run.folder.name, "step": 4})["details"]
     assert shown["words"]["steps"] == 2
