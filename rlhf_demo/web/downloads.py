@@ -206,6 +206,11 @@ def zip_folder(run: Run, settings: Settings) -> Path:
         if run.alive() and (young := _young(zips, run_id)):
             return young
         files = _files(run.folder)
+        if not files:  # after `cp -al`
+            raise JobError(
+                f"the files of {run_id} have second names (hard links), so none can be sent: copy "
+                "its folder without links"
+            )
         private = learned_from_private(run, settings)
         if private:  # logs quote the report
             files = [path for path in files if path.suffix != ".log"]

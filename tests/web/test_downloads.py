@@ -70,6 +70,14 @@ def test_zip_holds_the_runs_own_files_without_what_is_kept_back(run, settings):
     ]  # fmt: skip
 
 
+def test_run_whose_files_all_have_second_names_is_no_empty_zip(run, settings, tmp_path):
+    """After `cp -al runs runs.bak`, each download was a zip of 22 bytes."""
+    for path in run.folder.iterdir():
+        (tmp_path / path.name).hardlink_to(path)
+    with pytest.raises(JobError, match=r"ppo-abcdef have second names .* copy its folder without"):
+        downloads.zip_folder(run, settings)
+
+
 def test_zip_names_no_folder_of_this_machine(run, settings):
     (run.folder / "train.log").write_text(f"{run.folder}/model on {CHECKPOINTS}/gpt2-mini")
     weights = f"{run.folder}/".encode()
