@@ -219,9 +219,8 @@ class Board:
 
     def _inside(self, run_id: str, step: int) -> payloads.InsideStep:
         details = None
-        with suppress(
-            DataError, Refused, *ODD
-        ):  # a damaged file must not take the board's rows away
+        # A damaged or large file must not take the board's rows away.
+        with suppress(DataError, Refused, *ODD):
             details = self.inside.details(self.jobs.find(run_id), step)
         return {"step": step, "details": details}
 
