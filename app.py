@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from threading import Thread
 
 from rlhf_demo.errors import DemoError
-from rlhf_demo.imports import without_collections
+from rlhf_demo.garbage_collection import without_collections
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.stages import Stage
 from rlhf_demo.errors import ConfigError, DemoError, JobError
-from rlhf_demo.imports import without_collections
+from rlhf_demo.garbage_collection import without_collections
 from rlhf_demo.runs.launch import FollowedRun, follows, launched
 from rlhf_demo.runs.run import Run, Status, started_by_hand
 from rlhf_demo.runs.signals import leaving_signals_to_another, stopping_on_signals

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_demo.config.scorers import BASE, FLUENCY_JUDGE, RULES, STAR_RATER
+from rlhf_demo.garbage_collection import without_collections
 from rlhf_demo.hub.locate import locate
-from rlhf_demo.imports import without_collections
 from rlhf_demo.server.model_structure import stamp
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from rlhf_demo.hub.locate import (
     weight_files,
 )
 
-MOST_ENTRIES = 1000
+MOST_MODEL_FILES = 1000
 """Files in a model's folder, which is looked through whenever the model is used; ours have ten."""
 
 MOST_TEXT = 2**26
@@ -67,13 +67,13 @@ def stamp(folder: Path) -> str:
 
     Raises:
         CheckpointError: the base under an adapter cannot be found, or the folder holds more than
-            MOST_ENTRIES files.
+            MOST_MODEL_FILES files.
     """
     base = adapter_base(folder)
-    found = sorted(islice(folder.iterdir(), MOST_ENTRIES + 1))
-    if len(found) > MOST_ENTRIES:
+    found = sorted(islice(folder.iterdir(), MOST_MODEL_FILES + 1))
+    if len(found) > MOST_MODEL_FILES:
         raise CheckpointError(
-            f"{short_name(folder)} holds more than {MOST_ENTRIES:,} files: choose another model"
+            f"{short_name(folder)} holds more than {MOST_MODEL_FILES:,} files: choose another model"
         )
     paths = [path for path in found if path.is_file()]
     # An archive keeps the times of modification; those of status nobody can set.

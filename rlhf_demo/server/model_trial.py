@@ -23,6 +23,7 @@ import psutil
 
 from rlhf_demo.errors import CheckpointError, DemoError
 from rlhf_demo.files import short_name
+from rlhf_demo.garbage_collection import without_collections
 from rlhf_demo.hub.locate import (
     ADAPTER_WEIGHTS,
     adapter_base,
@@ -30,7 +31,6 @@ from rlhf_demo.hub.locate import (
     shipped_models,
     weight_files,
 )
-from rlhf_demo.imports import without_collections
 from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.apart import limit_myself, run_apart

@@ -13,7 +13,7 @@ from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import model_structure
-from rlhf_demo.server.model_structure import MOST_ENTRIES, stamp, structure
+from rlhf_demo.server.model_structure import MOST_MODEL_FILES, stamp, structure
 from tests.tiny import save_tiny_model
 
 CPU = torch.device("cpu")
@@ -190,7 +190,7 @@ def test_folder_of_very_many_files_is_no_model(tmp_path):
     """With 300,000 empty files beside it, each use of a model took ten seconds."""
     folder = tmp_path / "run" / "model"
     shutil.copytree(CHECKPOINTS / "gpt2-mini-ppo", folder)
-    for number in range(MOST_ENTRIES):
+    for number in range(MOST_MODEL_FILES):
         (folder / str(number)).touch()
     with pytest.raises(CheckpointError, match=r"run/model holds more than 1,000 files: choose"):
         stamp(folder)

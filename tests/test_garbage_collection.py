@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from rlhf_demo.imports import without_collections
+from rlhf_demo.garbage_collection import without_collections
 
 
 def test_nothing_is_collected_until_the_import_is_over():
