@@ -276,6 +276,7 @@ class Tails:
 
     def __init__(self, most: int = MOST_FILES, *, limited: bool = True) -> None:
         self._most, self._limited = most, limited
+        self._times, self._step_times = (1, 1) if limited else (MORE_AT_HOME, MORE_STEPS_AT_HOME)
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()
         self._step_tails: OrderedDict[Path, StepTail] = OrderedDict()
@@ -299,8 +300,7 @@ class Tails:
             self._dropped.discard(path)
             if path not in self._tails:
                 self._check_new(path)
-            times = 1 if self._limited else MORE_AT_HOME
-            tail = self._tails.setdefault(path, Tail(path, times))
+            tail = self._tails.setdefault(path, Tail(path, self._times))
             self._tails.move_to_end(path)
         rows = tail.rows()
         with self._lock:
@@ -323,8 +323,7 @@ class Tails:
         with self._lock:
             if path not in self._step_tails:
                 self._check_new(path)
-            times = 1 if self._limited else MORE_STEPS_AT_HOME
-            tail = self._step_tails.setdefault(path, StepTail(path, times))
+            tail = self._step_tails.setdefault(path, StepTail(path, self._step_times))
             self._step_tails.move_to_end(path)
             while _too_many(self._step_tails, MOST_STEP_FILES, MOST_PLACES):
                 self._step_tails.popitem(last=False)

@@ -117,7 +117,7 @@ class InsideStep:
         key = run.folder.name, run.config["created_at"], step
         if key not in self._answers:
             path = run.folder / "distributions.jsonl"
-            steps = [one for one in self.jobs.tails.steps(path) if one <= step]
+            steps = self.jobs.tails.steps(path)
             if step not in steps:
                 return None  # no other file is read for a step that was not kept
             first = self.jobs.tails.rows_of(path, steps[0])
