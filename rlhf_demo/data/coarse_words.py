@@ -41,10 +41,10 @@ _IN_TEXT = re.compile(
 
 
 def has_coarse_word(text: str) -> bool:
-    """Say whether a text contains a coarse word, with accents or without."""
+    """Say whether a text contains a coarse word, with accents or in full-width letters, too."""
     if text.isascii():
         return bool(_IN_TEXT.search(text))
     # Letter by letter: sorting the marks of a text of marks alone would take quadratic time.
-    letters = (part for letter in text for part in unicodedata.normalize("NFD", letter))
+    letters = (part for letter in text for part in unicodedata.normalize("NFKD", letter))
     plain = "".join(part for part in letters if unicodedata.category(part) not in ("Mn", "Me"))
     return bool(_IN_TEXT.search(text) or _IN_TEXT.search(plain))

@@ -22,6 +22,7 @@ from rlhf_demo.data.coarse_words import COARSE_WORDS, has_coarse_word
         ("Porn!", True),
         ("F\u00fack you, fuc\u0137, s\u1e96it", True),
         ("\u0160hit", True),
+        ("\uff33\uff28\uff29\uff34", True),  # full width
         ("f\u20ddu\u20ddck", True),
         ("A caf\u00e9 in M\u00fcnchen, na\u00efve and ch\u00e2teau", False),
         ("A raccoon ate spicy cumin, said the document; cumulative scum.", False),
