@@ -15,7 +15,7 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.imports import keep_rankings
-from rlhf_demo.votes.queries import UNHELD, by_id, is_id, owner
+from rlhf_demo.votes.queries import UNHELD, by_id, is_id, next_time, owner
 from rlhf_demo.votes.tables import collections, questions, rankings, rounds, voters
 from rlhf_demo.votes.vote import (
     LONGEST_QUESTION,
@@ -182,8 +182,12 @@ class Rankings:
                 )
             if shown.best_first is None:
                 self._open_day.require(client, "rankings from your address")
+                before = select(func.max(rankings.c.ranked_at)).where(
+                    rankings.c.voter_id == voter.id
+                )
+                now = next_time(self.clock(), connection.execute(before).scalar() or 0.0)
                 this = update(rankings).where(rankings.c.id == shown.id)
-                connection.execute(this.values(best_first=kept, ranked_at=self.clock()))
+                connection.execute(this.values(best_first=kept, ranked_at=now))
             return _counts(connection, voter.id)
 
     def skip(self, secret: str, four: int, client: str) -> bool:

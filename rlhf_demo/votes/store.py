@@ -34,6 +34,7 @@ from rlhf_demo.votes.queries import (
     insert_pairs,
     new_collection,
     new_voter,
+    next_time,
     own_assignment,
     owner,
     question_id,
@@ -367,9 +368,11 @@ class Store:
             before = select(func.max(assignments.c.voted_at)).where(
                 assignments.c.voter_id == voter.id
             )
-            begun = max(shown.shown_at, connection.execute(before).scalar() or 0.0)
-            seconds = max(0.0, now - begun)
-            connection.execute(this.values(choice=kept, voted_at=now, seconds=seconds))
+            last = connection.execute(before).scalar() or 0.0
+            begun = max(shown.shown_at, last)
+            seconds = now - begun if now >= begun else None  # the clock was set back
+            answer = {"choice": kept, "voted_at": next_time(now, last), "seconds": seconds}
+            connection.execute(this.values(answer))
             return True
 
     def _check_pace(self, voter: Row[Any], client: str | None) -> None:

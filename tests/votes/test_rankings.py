@@ -82,6 +82,16 @@ def test_order_sent_twice_counts_once_and_another_one_is_refused(store):
         store.rankings.rank(secret, shown["id"], "DCBA", "here")
 
 
+def test_newest_ranking_is_undone_though_the_clock_was_set_back(store, clock):
+    store.rankings.add_fours(new_fours(2))
+    secret = store.visit("here")
+    rank(store, secret)
+    clock.now -= 86_400
+    newest = rank(store, secret)
+    assert store.rankings.undo(secret, "here")["undone"]
+    assert store.rankings.next_four(secret, HAPPY, model="m") == newest
+
+
 def test_last_ranking_is_undone_and_its_texts_come_next(store):
     store.rankings.add_fours(new_fours(3))
     secret, other = store.visit("here"), store.visit("here")

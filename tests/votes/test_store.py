@@ -89,6 +89,20 @@ def test_undo_brings_the_pair_back_on_the_same_sides(store):
     assert not [vote for vote in store.votes() if vote.left]
 
 
+def test_undo_takes_back_the_newest_vote_though_the_clock_was_set_back(store, clock):
+    """Votes of a day ahead counted as newer: undo took one of them back, and the page's time of an
+    answer was zero."""
+    store.add_pairs(new_pairs(4))
+    secret = store.visit("here")
+    answer(store, secret)
+    clock.now -= 86_400
+    second, third = answer(store, secret), answer(store, secret)
+    assert [vote.seconds for vote in store.votes()] == [0.0, None, None]
+    assert store.undo(secret) and store.next_pair(secret, HAPPY) == third
+    assert store.undo(secret) and store.next_pair(secret, HAPPY) == second
+    assert len(store.votes()) == 1
+
+
 def test_undo_without_votes_does_nothing(store):
     assert store.undo(store.visit("here")) is False
 
