@@ -58,20 +58,20 @@ GLOSSARY: dict[str, Metric] = {
     "objective/kl_coef": Metric(
         "KL coefficient",
         "standard deviations per nat",
-        "weight of the KL penalty; adjusted so that KL approaches its target",
+        "weight of the KL penalty; if KL has a target, adjusted so that KL approaches it",
     ),
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs among the step's first pairs of neighbouring tokens: 4 pairs for "
-        "each response, about half of all pairs",
+        "share of distinct pairs of neighbouring tokens, among the step's first pairs: four times "
+        "as many as responses, about half of all",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
         "judge's score",
         "standard deviations of the base's scores",
-        "mean score that a judge gives 32 of the responses, every second step; nothing is trained "
-        "on its scores",
+        "mean score that a judge gives 32 of the responses, in PPO every second step; the policy "
+        "is not trained on it, unless it is also the reward",
         healthy="rises with the score",
     ),
     "judge/score_se": Metric(
@@ -126,8 +126,8 @@ GLOSSARY: dict[str, Metric] = {
     "policy/update_kl_by_epoch": Metric(
         "KL of the step by epoch",
         "nats per token",
-        "KL from the policy before the step to the policy at the moment when each PPO epoch reads "
-        "a token, so before the last updates",
+        "KL from the policy before the step to the policy as each PPO epoch reads the tokens, so "
+        "without the last updates",
     ),
     "policy/outside_clip": Metric(
         "outside the clip range",

@@ -15,7 +15,11 @@ class DPOConfig(OfflineConfig):
         "preference pairs: 'shipped', a make-pairs run, a JSONL, CSV or Parquet file, or a Hub id",
     )
     train_pairs: int = option(
-        1242, "maximum number of training pairs; the rest are held out", low=1, high=1_000_000
+        1242,
+        "maximum number of training pairs; the rest are held out only if the data has no held-out "
+        "split of its own",
+        low=1,
+        high=1_000_000,
     )
     beta: float = option(
         1.0,

@@ -136,9 +136,9 @@ class DuelOptions(Options):
     temperature: float = option(
         0.7, "sampling temperature; it divides the logits", low=0.05, high=5.0
     )
-    top_k: int = option(0, "sample from this many most likely tokens; 0 = all", low=0)
+    top_k: int = option(0, "sample only from this many of the most likely tokens; 0 = all", low=0)
     top_p: float = option(
-        1.0, "sample from the fewest most likely tokens with this total probability; 1 = all",
+        1.0, "sample only from the most likely tokens that together have this probability; 1 = all",
         low=0.0, high=1.0,
     )  # fmt: skip
     seed: int = option(0, "random seed, the same for both sides", low=0, high=2**31 - 1)

@@ -76,7 +76,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         change="Moving away from the base costs nothing, and the run stops only at 200 nats, not "
         "at 10.",
         options=PPO_PRESETS["no-kl"].options,
-        question="How high will the KL from the reference, which is the base, be at the end?",
+        question="How high will the KL from the base be at the end?",
         metric="objective/kl",
         compared="times",
         bounds=(2.0, 10.0),

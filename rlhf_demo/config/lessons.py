@@ -293,8 +293,8 @@ LESSONS: dict[str, Lesson] = {
         minutes=4,
         before="PPO trains the model to write texts that the reward model scores high. "
         "That score is a proxy: it stands in for what people like. PPO also pays a "
-        "price: beta times the KL divergence, which says, in nats, how far the "
-        "model\u2019s probabilities have moved from the base\u2019s (0 if they are the "
+        "price: beta, the KL coefficient, times the KL divergence, which says, in nats, how far "
+        "the model\u2019s probabilities have moved from the base\u2019s (0 if they are the "
         "same). Here beta is 0: moving costs nothing. A simulated judge, which PPO never "
         "sees, scores the same texts for praise and for good writing.",
         question="The reward model\u2019s score rises to the end of training. What does the "

@@ -64,7 +64,7 @@ class PolicyGradientConfig(Options):
         1.0, "gradients with a larger norm are scaled down to it", low=0.0
     )
     clean_words: bool = option(
-        False, "give coarse words no probability, in the policy and in the reference"
+        False, "give rude words no probability, in the policy and in the reference"
     )
     samples_every: int = option(1, "steps between saved token-by-token samples", low=1)
     checkpoint_every: int = option(10, "steps between saved states", low=1)

@@ -20,7 +20,11 @@ class RewardConfig(Options):
         None, "split to use, of a Hub data set or of a file with a column 'split'"
     )
     train_pairs: int = option(
-        1242, "maximum number of training pairs; the rest are held out", low=1, high=1_000_000
+        1242,
+        "maximum number of training pairs; the rest are held out only if the data has no held-out "
+        "split of its own",
+        low=1,
+        high=1_000_000,
     )
     label_noise: float = option(
         0.0,

@@ -16,5 +16,9 @@ class SFTConfig(OfflineConfig):
         "with 'chosen'), or a file or Hub id with 'completion', 'text' or 'messages'",
     )
     train_texts: int = option(
-        1242, "maximum number of training texts; the rest are held out", low=1, high=1_000_000
+        1242,
+        "maximum number of training texts; the rest are held out only if the data has no held-out "
+        "split of its own",
+        low=1,
+        high=1_000_000,
     )

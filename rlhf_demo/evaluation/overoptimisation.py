@@ -378,7 +378,7 @@ def _turns(way: Way, judge: Sequence[Bin]) -> str:
     turned, last = turn(judge), judge[-1]
     end = f"{_signed(last.gain)} at {_nats(last.distance)}"
     if turned is None:
-        return f"The judge\u2019s gain does not fall again by more than chance: it is {end}."
+        return f"The judge\u2019s gain never falls by more than chance; it ends at {end}."
     top = f"{_signed(turned.top.gain)}, at about {_nats(turned.top.distance)}"
     highest = f"The highest {MEAN[way]} is {top}; the last is {end}."
     return f"The judge\u2019s gain peaks and then falls. {highest}"
@@ -498,7 +498,7 @@ def _phase(run: Run, rows: Reader) -> str:
     if proxy_report(run) is None:
         trained = rows(run.folder / PROXY / "metrics.jsonl")
         if not trained:
-            return "1 of 3: it loads its models"
+            return "1 of 3: loading its models"
         total = trained[0]["reward/total_steps"]
         return f"1 of 3: the proxy, step {trained[-1]['step']} of {total:d}"
     if not (run.folder / BEST_OF_N).is_file():

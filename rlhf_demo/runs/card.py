@@ -244,7 +244,7 @@ def _limits(subject: Subject, options: dict[str, Any], scores: bool) -> str:
         lines.append("The preferences behind it are those of a simulated rater, not of people.")
     if options.get("clean_words"):
         lines.append(
-            "Training ruled out coarse words. That rule is not in the weights: it can write them."
+            "Training ruled out rude words. That rule is not in the weights: it can write them."
         )
     if subject.adapter:
         lines.append(f"It is an adapter: it needs the weights of `{subject.base}`.")

@@ -57,7 +57,7 @@ def far_from_the_base(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "far_from_the_base",
         f"The policy is {number(kl)} nats from the base, and no KL budget ends this run.",
-        f"Read the samples: are they still good English? Next run: {hold_closer(options)}.",
+        f"Read the texts: are they still good English? Next run: {hold_closer(options)}.",
     )
 
 
@@ -115,7 +115,7 @@ def progress(rows: Sequence[Row], known: Sequence[Row], status: str) -> Story:
     if status == "stopped":
         try_ = "Resume it, or compare its model with the reference."
         return Story("stopped", level, f"Stopped at {where}", try_)
-    return Story("learning", level, f"At {where}", "Read the samples: do you like them too?")
+    return Story("learning", level, f"At {where}", "Read the texts: do you like them too?")
 
 
 def _learned(rows: Sequence[Row], known: Sequence[Row]) -> str:

@@ -26,9 +26,10 @@ BLIND = 0.05  # explained variance
 
 
 OVER_BUDGET = re.compile(
-    r"ended after step \d+ of \d+: KL (?P<kl>[\d.]+) nats is over the budget .*"
+    r"ended after step \d+ of \d+: (?:the KL of the next texts, |KL )(?P<kl>[\d.]+) nats,? "
+    r"is over the budget .*"
 )
-"""What train_ppo leaves as the message of such a run."""
+"""What train_ppo leaves as the message of such a run; until 2026-11-29, only "KL 12.3 nats"."""
 
 
 # -- PPO -------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def kl_runs_away(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "kl_runs_away",
-        f"KL has been over twice its target for {IN_A_ROW} steps: it is "
+        f"In each of the last {IN_A_ROW} steps, KL was over twice its target: it is "
         f"{number(last[-1])} nats, the target is {target:g}, and the run ends above "
         f"{options['kl_budget']:g}.",
         f"Next run: a learning rate below {options['learning_rate']:g}, or a KL coefficient above "
@@ -129,7 +130,7 @@ def length_drifts(rows: Sequence[Row], options: Options) -> Story | None:
         f"The responses are getting {'longer' if longer else 'shorter'}: {number(length.now)} "
         f"tokens, against {number(length.start)} at the start and a maximum of "
         f"{options['max_new_tokens']}.",
-        "Read the samples: does the reward pay only for length?",
+        "Read the texts: does the reward pay only for length?",
     )
 
 
@@ -182,7 +183,7 @@ def nothing_learned(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "nothing_learned",
         f"After {len(rows)} of {options['total_steps']} steps the score {score.words('SD')}.",
-        "Read the samples: can the reward tell them apart? Next run: a learning rate "
+        "Read the texts: can the reward tell them apart? Next run: a learning rate "
         f"{'below' if score.fell else 'above'} {options['learning_rate']:g}.",
     )
 
@@ -236,12 +237,12 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         try_ = "Resume it, or compare its model with the reference."
         return Story("stopped", level, f"Stopped at {where}", try_)
     if last["step"] == total:
-        try_ = "Wait while the trainer tests and saves the model."
+        try_ = "Wait while the run saves and measures the model."
         return Story("last", level, f"At {where}", try_)
     if early:
         return Story("early", level, f"At {where}", f"Wait for step {min(FEWEST, total)}.")
     if score.rose:
-        return Story("learning", level, f"At {where}", "Read the samples: do you like them too?")
+        return Story("learning", level, f"At {where}", "Read the texts: do you like them too?")
     return Story(
         "no_trend", level, f"At {where}", "Wait: a trend appears once it exceeds the noise."
     )

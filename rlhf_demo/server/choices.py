@@ -337,7 +337,7 @@ class Choices:
         file = self.texts.chosen(str(chosen), secret) if self.texts else None
         if file is None:
             raise DataError(
-                f"demonstrations {str(chosen)[:60]!r} are not in the list: choose from it, or "
+                f"written texts {str(chosen)[:60]!r} are not in the list: choose from it, or "
                 "write texts on the Feedback tab"
             )
         return self.path(file)

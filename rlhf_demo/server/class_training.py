@@ -362,8 +362,8 @@ class ClassTraining:
         if not pairs:  # with other random numbers the next time
             self._alike[class_status.collection] += 1
             raise JobError(
-                "both models write nearly the same text, or none, for every prompt: there are no "
-                "pairs"
+                "for every prompt, the two texts came out nearly the same or empty, so there are "
+                "no pairs: wait, other random numbers are tried"
             )
         return pairs
 

@@ -61,7 +61,7 @@ class DemonstrationData:
         """List the questions with enough texts for a form: label and id."""
         counts = Counter(one.question for one in self._usable(secret))
         return [
-            (f"demonstrations: {question} ({count} texts)", _id(question))
+            (f"written texts: {question} ({count})", _id(question))
             for question, count in counts.most_common(MOST_QUESTIONS)
             if count >= FEWEST
         ]

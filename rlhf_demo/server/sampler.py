@@ -179,13 +179,16 @@ class Sampler:
             fours = self._write_fours(pair_request, first)
             if not fours:
                 raise Refused(
-                    "for no prompt did the model write four texts that differ enough: choose "
-                    "another model, or compare two"
+                    "the model's texts differ too little to rank four of them for any prompt: "
+                    "choose another model, or compare two"
                 )
             return lambda: self.store.rankings.add_fours(fours)
         pairs = self._write(pair_request, first, second)
         if not pairs:
-            raise Refused("the two texts came out the same for every prompt: choose another model")
+            raise Refused(
+                "for every prompt, the two texts came out nearly the same or empty: choose another "
+                "model"
+            )
         return lambda: self.store.add_pairs(
             pairs, kind=pair_request.kind, owner_secret=pair_request.owner
         )

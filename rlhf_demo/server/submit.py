@@ -116,7 +116,7 @@ class Submit:
         tokens = config.batch_size * config.max_new_tokens
         if self.settings.public and tokens > MOST_PUBLIC:
             raise ConfigError(
-                f"batch size times longest response is {tokens:,} tokens: choose at most "
+                f"batch size times max new tokens is {tokens:,} tokens: choose at most "
                 f"{MOST_PUBLIC:,}, because this page is public"
             )
         title = self.checked_title(title or _title(kind, policy, config))

@@ -203,8 +203,8 @@ class PPOTrainer:
         kl = float(self.rollout.kl.sum(-1).mean())  # nats per response
         if kl > config.kl_budget:
             self.run.end_early(
-                f"ended after step {self.step} of {config.total_steps}: KL {kl:.1f} nats is over "
-                f"the budget of {config.kl_budget:g}"
+                f"ended after step {self.step} of {config.total_steps}: the KL of the next texts, "
+                f"{kl:.1f} nats, is over the budget of {config.kl_budget:g}"
             )
             return None
         # 4 and 5. Token rewards, then advantages and returns.

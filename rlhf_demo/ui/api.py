@@ -194,7 +194,7 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Queue a DPO training: it learns from the pairs themselves, without a reward model.
+        """Queue a DPO run: it learns from the pairs themselves, without a reward model.
 
         Args:
             policy: Id of the model that learns.
@@ -359,8 +359,9 @@ class Endpoints:
             reward: Id of the scorer of both texts.
             max_new_tokens: Longest answer, in tokens.
             temperature: Divides the logits before sampling.
-            top_k: Draw only from this many most likely tokens; 0 = all.
-            top_p: Draw from the fewest most likely tokens with this total probability; 1 = all.
+            top_k: Draw only from this many of the most likely tokens; 0 = all.
+            top_p: Draw only from the most likely tokens that together have this probability; 1 =
+                all.
             seed: Seed of the random numbers that both share.
 
         Returns:

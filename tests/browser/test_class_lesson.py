@@ -42,7 +42,7 @@ def test_class_predicts_sees_what_came_out_and_goes_back_to_its_pairs(new_visito
     answer = ann.page.locator(".rl-student-lesson").get_by_role("button")
     answer.nth(0).tap()
     expect(answer.nth(0)).to_have_attribute("aria-pressed", "true")
-    expect(ann.page.locator(".rl-student-lesson")).to_contain_text("Your answer was kept.")
+    expect(ann.page.locator(".rl-student-lesson")).to_contain_text("Your answer is saved.")
     answer.nth(1).tap()
     expect(answer.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(card).to_contain_text("1 of 2 have answered.")

@@ -63,7 +63,7 @@ def test_board_draws_score_with_its_error_exact_kl_and_both_over_kl(visitor):
     rows = read_rows(RUN / "metrics.jsonl")
     visitor.wait_for_step(rows[-1]["step"])
     visitor.board.locator("summary", has_text="Inside a step").click()
-    visitor.wait_for(f"({IN_SIGHT}['Reward and judge by KL']?.traces[0].x || []).length")
+    visitor.wait_for(f"({IN_SIGHT}['Score and judge by KL']?.traces[0].x || []).length")
 
     drawn = visitor.page.evaluate(f"() => {IN_SIGHT}")
 
@@ -79,7 +79,7 @@ def test_board_draws_score_with_its_error_exact_kl_and_both_over_kl(visitor):
     of_score, of_kl = (drawn[title]["traces"][0] for title in ("Score", "KL from the base"))
     assert (of_score["x"], of_score["y"], of_score["customdata"]) == (step, score, error)
     assert (of_kl["x"], of_kl["y"]) == (step, kl)
-    over_kl = drawn["Reward and judge by KL"]
+    over_kl = drawn["Score and judge by KL"]
     reward, judged, _ = over_kl["traces"]  # the last one holds the yardstick in view
     assert (reward["name"], reward["x"], reward["y"]) == ("reward", kl, score)
     assert judged["x"] == written("objective/kl", judged_rows)

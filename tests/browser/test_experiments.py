@@ -29,7 +29,7 @@ def test_curves_are_covered_until_a_visitor_has_answered(app, new_visitor):
     ann = new_visitor().open(tab="ppo")
     fold(ann).locator("summary").click()
     fold(ann).get_by_label("Experiment", exact=True).select_option("no-kl")
-    ann.sees(fold(ann), "How high will the KL from the reference, which is the base, be")
+    ann.sees(fold(ann), "How high will the KL from the base be")
     ann.sees(fold(ann), "In the default run, the KL from the reference ended at 2.71 nats")
     ann.button("This is my answer").click()
     ann.sees(fold(ann), "Choose one of the answers first.")
@@ -49,7 +49,7 @@ def test_curves_are_covered_until_a_visitor_has_answered(app, new_visitor):
     eve.button("Read the question").click()
     expect(fold(eve).get_by_label("Experiment", exact=True)).to_have_value("no-kl")
     expect(eve.button("This is my answer")).to_be_visible()
-    eve.button("Show the curves without it").click()
+    eve.button("Show the curves without answering").click()
     expect(curves(eve)).to_be_visible()
     assert predictions(eve) == {"no-kl": -1}
 

@@ -138,7 +138,7 @@ def test_a_head_is_switched_and_another_word_watched(new_visitor):
 def test_a_copy_is_taught_and_a_token_followed(new_visitor):
     ann = new_visitor().open_lesson(lesson="loss")
     reveal(ann)
-    ann.button("Teach a copy this text").click()
+    ann.button("Teach this text to a copy").click()
     ann.sees(card(ann), "before the first step and after each: 5.74")
     ann.sees(card(ann), "base, taught")
     ann.open_lesson(lesson="layers")

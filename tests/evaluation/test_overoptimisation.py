@@ -256,7 +256,7 @@ def test_words_for_a_curve_that_turns_where_the_fitted_one_does():
 
 def test_words_for_a_fitted_curve_whose_fall_is_within_chance():
     assert in_words(Way.PPO, PROXY, UNTURNED, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
-        f"{PROXY_ENDS} The judge\u2019s gain does not fall again by more than chance: it is +0.40 "
+        f"{PROXY_ENDS} The judge\u2019s gain never falls by more than chance; it ends at +0.40 "
         "at 36 nats. Gao\u2019s curve describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, "
         "\u03b2 +1.00). The fitted curve peaks at 1.0 nats, but the fall after it is "
         "within chance."
@@ -266,7 +266,7 @@ def test_words_for_a_fitted_curve_whose_fall_is_within_chance():
 def test_words_for_a_curve_that_does_not_turn_or_fit():
     bad = Curve(Way.PPO, alpha=1.0, beta=1.0, r2=-0.2)
     assert in_words(Way.PPO, PROXY, UNTURNED, bad) == (
-        f"{PROXY_ENDS} The judge\u2019s gain does not fall again by more than chance: it is +0.40 "
+        f"{PROXY_ENDS} The judge\u2019s gain never falls by more than chance; it ends at +0.40 "
         "at 36 nats. Gao\u2019s curve does not describe the judge\u2019s gain (R\u00b2 \u22120.20, "
         "below 0.7), so the line joins means of the points instead."
     )
@@ -334,7 +334,7 @@ def test_study_of_a_run_of_another_kind_or_with_damaged_files_is_refused(run, tm
 
 
 def test_phase_is_told_by_the_files_that_are_there(run):
-    assert phase(run) == "1 of 3: it loads its models"
+    assert phase(run) == "1 of 3: loading its models"
     proxy = Run.create(run.folder / "proxy", "reward", {})
     proxy.append("metrics", [{"step": 0, "reward/total_steps": 13}, {"step": 7}])
     assert phase(run) == "1 of 3: the proxy, step 7 of 13"

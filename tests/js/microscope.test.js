@@ -128,7 +128,7 @@ test("a sentence says what the number means", () => {
 test("what is not known is said and not drawn as zero", () => {
   assert.equal(valueOf(trace(), "total", 0), null);
   assert.equal(cellWords("total", null), "–");
-  assert.match(sentence(trace(), "total", 0), /before runs recorded/);
+  assert.match(sentence(trace(), "total", 0), /did not record/);
   assert.match(sentence(trace(), "logprob_after", 1), /four decimals/);
   const without = { ...trace(), settings: { ...trace().settings, with_values: false } };
   assert.match(sentence(without, "value_term", 0), /Without a value head/);

@@ -186,21 +186,21 @@ test("a reward model says from what it learned, and only what there was", () => 
   const facts = { votes: 9, voters: 2, simulated: 1, held_out: 2, held_out_pairs: 2 };
   assert.equal(
     votesWords(facts),
-    "Trained on 9 votes (1 simulated) by 2 voters; tested on 2 votes (on 2 pairs), on the prompts " +
-      "voted on last.",
+    "From 9 votes (1 simulated) by 2 voters, of which 2 votes (on 2 pairs), on the prompts voted on " +
+      "last, only test it.",
   );
   const both = { ...facts, simulated: 0, rankings: 3, held_out_rankings: 1, too_few_to_tell: true };
   assert.equal(
     votesWords(both),
-    "Trained on 9 votes and 3 rankings with 18 pairs by 2 voters; tested on 2 votes (on 2 pairs) and " +
-      "1 ranking with 6 pairs, on the prompts voted on last. These pairs are too few to tell " +
+    "From 9 votes and 3 rankings with 18 pairs by 2 voters, of which 2 votes (on 2 pairs) and 1 " +
+      "ranking with 6 pairs, on the prompts voted on last, only test it. These pairs are too few to tell " +
       "whether it does better than a coin flip.",
   );
   const ranked = { ...both, votes: 0, held_out: 0, held_out_pairs: 0, too_few_to_tell: false };
   assert.equal(
     votesWords(ranked),
-    "Trained on 3 rankings with 18 pairs by 2 voters; tested on 1 ranking with 6 pairs, on the " +
-      "prompts voted on last.",
+    "From 3 rankings with 18 pairs by 2 voters, of which 1 ranking with 6 pairs, on the prompts " +
+      "voted on last, only test it.",
   );
 });
 
@@ -212,7 +212,7 @@ test("a rate of A is turned round where PPO was B, with its interval", () => {
 test("the votes are counted for PPO, whether it was A or B", () => {
   const votes = { wins: 5, losses: 2, ties: 1, both_bad: 1 };
   const counts = (ppo, base) =>
-    `Votes: PPO ${ppo}, base ${base}, tie or both bad 2 (half a vote each).`;
+    `Votes: PPO ${ppo}, base ${base}, tie or both bad 2 (half a vote to each model).`;
   assert.equal(countWords({ ...votes, contender: "a" }), counts(5, 2));
   assert.equal(countWords({ ...votes, contender: "b" }), counts(2, 5));
 });
@@ -262,7 +262,7 @@ test("a class goes from votes to the reveal", () => {
   assert.match(stageWords("votes", CLASS), /4 so far/);
   const training = { votes: 148, simulated: 144, row: null };
   const again = { ...CLASS, reward: "r", training, history: [{ votes: 16 }] };
-  const both = /training on 148 votes.* PPO now, it uses the reward model trained on 16 votes/;
+  const both = /training, from 148 votes.* PPO now, it uses the reward model from 16 votes/;
   assert.match(stageWords("reward", again), both);
   assert.match(stageWords("reward", { ...again, training: null }), /voted enough, start PPO/);
   assert.match(stageWords("ppo", { ...CLASS, ppo }), /step 3 of 40/);
@@ -296,7 +296,7 @@ test("a class's figures say how many votes were simulated", () => {
   };
   assert.deepEqual(rewardFigure({ ...CLASS, history: [trained] }, 25), [
     "80%",
-    "right on held-out votes [60, 90]; reward model on 30 votes",
+    "right on held-out votes [60, 90]; reward model from 30 votes",
   ]);
   assert.equal(
     rewardFigure({ ...CLASS, history: [{ ...trained, too_few: true }] }, 25)[0],

@@ -177,7 +177,7 @@ def test_ppo_story_of_the_last_step_waits_for_no_further_step(steps):
     options = OPTIONS | {"total_steps": steps}
     story = ppo_story(healthy_rows(steps), options, "running")
     assert story.what.startswith(f"At step {steps} of {steps}: ")
-    assert story.try_ == "Wait while the trainer tests and saves the model."
+    assert story.try_ == "Wait while the run saves and measures the model."
 
 
 def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
@@ -234,7 +234,7 @@ def test_ppo_story_of_any_other_failure_gives_its_reason_cut_to_length():
     assert len(story.what) <= LONGEST_WHAT
 
 
-OVER = "ended after step 3 of 40: KL 10.4 nats is over the budget of 10"
+OVER = "ended after step 3 of 40: the KL of the next texts, 10.4 nats, is over the budget of 10"
 
 
 def test_ppo_story_with_two_patterns_tells_the_more_important_one():
@@ -248,8 +248,11 @@ def test_a_run_over_its_budget_says_so_in_its_own_words():
     story = ppo_story(run_rows(3, kl=[5.0, 8.0, 9.4]), OPTIONS, "finished", OVER)
     assert (story.level, story.what) == ("warning", f"The run {OVER}.")
     assert ppo_story([], OPTIONS, "finished", OVER.replace("step 3", "step 0")).what == (
-        "The run ended after step 0 of 40: KL 10.4 nats is over the budget of 10."
+        "The run ended after step 0 of 40: the KL of the next texts, 10.4 nats, is over the budget "
+        "of 10."
     )
+    until_november_2026 = "ended after step 3 of 40: KL 10.4 nats is over the budget of 10"
+    assert ppo_story([], OPTIONS, "finished", until_november_2026).key == "kl_over_budget"
 
 
 def test_advice_where_kl_leapt_over_its_budget_is_a_lower_learning_rate():

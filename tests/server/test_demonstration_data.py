@@ -47,7 +47,7 @@ def test_questions_with_enough_texts_are_listed_and_their_file_has_trls_columns(
     store.demonstrations.add(texts(FEWEST) + texts(FEWEST - 1, GOOD), "x" * 64)
     store.demonstrations.add(texts(1, GOOD, left_out=True), "y" * 64)
     [(label, chosen)] = choices.demonstrations_listed("ann")
-    assert label == f"demonstrations: {HAPPY} (8 texts)"
+    assert label == f"written texts: {HAPPY} (8)"
     path = choices.demonstrations(chosen, "ann")
     with open(path, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
@@ -60,7 +60,7 @@ def test_lists_have_the_questions_with_most_texts(store, choices, monkeypatch):
     monkeypatch.setattr("rlhf_demo.server.demonstration_data.MOST_QUESTIONS", 1)
     store.demonstrations.add(texts(FEWEST) + texts(FEWEST + 1, GOOD), "x" * 64)
     assert [label for label, _ in choices.demonstrations_listed("ann")] == [
-        f"demonstrations: {GOOD} (9 texts)"
+        f"written texts: {GOOD} (9)"
     ]
 
 
@@ -111,7 +111,7 @@ def test_stranger_uses_own_texts_and_nobody_elses(store, data):
     for secret in ("ann", "bob"):
         write_texts(store, secret, FEWEST)
     [(label, chosen)] = data.choices("ann")
-    assert label.endswith("(8 texts)")
+    assert label.endswith("(8)")
     assert {one.completion for one in data.texts("ann")} == {" was by ann."}
     assert data.chosen(chosen, "ann") != data.chosen(chosen, "bob")
     assert "by bob" not in data.chosen(chosen, "ann").read_text()

@@ -134,7 +134,7 @@ STEPS: SeriesOptions = {
     "hover": "step %{customdata}: %{y:+.2f} at %{x:.2f} nats<extra>%{fullData.name}</extra>",
 }  # fmt: skip
 JUDGED: dict[str, SeriesOptions] = {
-    "objective/score": {"name": "reward", "spread_key": "objective/score_se", **STEPS},
+    "objective/score": {"name": "score", "spread_key": "objective/score_se", **STEPS},
     "judge/score": {"name": "judge", "spread_key": "judge/score_se", **STEPS},
 }
 AGREEMENT: SeriesOptions = {
@@ -208,7 +208,7 @@ PPO: BoardCharts = {
             ("policy/update_kl", "soft"), fromZero=True,
         ),
         _spec(
-            "Distinct-2", "share of distinct token pairs, always of the same number of pairs",
+            "Distinct-2", "share of distinct token pairs; each step counts equally many",
             ("objective/distinct_2", "soft"),
         ),
         _spec(
@@ -219,7 +219,7 @@ PPO: BoardCharts = {
     ],
     "inside": [
         _spec(
-            "Reward and judge by KL",
+            "Score and judge by KL",
             "mean of each step, against its KL from the base; bars: \u00b1 1 standard error",
             ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
             x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".3~g",

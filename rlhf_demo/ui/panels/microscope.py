@@ -6,6 +6,7 @@ The tabs PPO and Learn both have this part; the one that is opened first makes t
 import math
 from typing import Any, cast
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.files import Row, is_figure
 from rlhf_demo.runs.reports import read_figures
@@ -52,8 +53,8 @@ class MicroscopePanel:
         run = self.jobs.find(str(request.get("run")))
         if run.config["kind"] != "ppo":
             raise ConfigError(
-                f"this run is of {run.config['kind']}, and the microscope shows PPO: choose a run "
-                "of PPO"
+                f"this run's method is {STAGES[run.config['kind']].title}, and the microscope "
+                "shows PPO: choose a PPO run"
             )
         step = _whole(request, "step")
         rows = self._rows(run, "samples", step)

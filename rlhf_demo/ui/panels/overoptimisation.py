@@ -29,7 +29,7 @@ LEAD = (
     "pairs. fluency-judge takes star-rater\u2019s score and subtracts a penalty for repetition and "
     "for text that the base finds unlikely; the pairs do not teach these penalties. Does the "
     "judge\u2019s gain follow the proxy\u2019s? Gao et al. 2022 (arXiv 2210.10760) drew such "
-    "curves first; there the judge had also labelled the pairs."
+    "curves; there the judge had also labelled the pairs."
 )
 NAMES = ("seed",)
 QUICK, SLOW = 2.0, 8.0

@@ -53,8 +53,8 @@ from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
     "Everything starts with a person's judgement. Read two texts that a model wrote from the same "
-    "prompt, and answer the question about them, or rank four. Pairs of nearly the same text teach "
-    "little, so they are left out. A reward model can learn from your votes, and PPO "
+    "prompt, and answer the question about them, or rank four. Pairs of nearly identical texts "
+    "teach little, so they are left out. A reward model can learn from your votes, and PPO "
     "then trains the model to write what you are likely to prefer."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -80,7 +80,7 @@ class FeedbackTab:
             with gr.Row():
                 question = gr.Dropdown(
                     list(QUESTIONS), value=QUESTIONS[0], label="Question",
-                    info="the first one is easiest for a small model",
+                    info="a small model learns the first one most easily",
                     allow_custom_value=True, scale=3,
                 )  # fmt: skip
                 model = forms.picker(

@@ -25,7 +25,7 @@ DRAWN = {
     "Distinct-2": ["objective/distinct_2"],
     "Ended by itself": ["response/eos_rate"],
     "Step time": ["time/step_seconds"],
-    "Reward and judge by KL": ["objective/score", "judge/score"],
+    "Score and judge by KL": ["objective/score", "judge/score"],
     "Do reward and judge agree?": ["judge/agreement"],
     "Gradient norm": [
         "policy/gradient_norm", "policy/gradient_norm_policy", "policy/gradient_norm_value",
@@ -53,7 +53,7 @@ def test_each_chart_draws_the_metrics_of_its_title_with_their_own_errors():
 
 def test_reward_and_judge_are_drawn_over_the_exact_kl_and_all_else_over_steps():
     over = {spec["title"]: spec["x"] for spec in SPECS if "x" in spec}
-    assert over == {"Reward and judge by KL": "objective/kl"}
+    assert over == {"Score and judge by KL": "objective/kl"}
 
 
 @pytest.mark.parametrize("board", [PPO, REWARD], ids=["ppo", "reward"])

@@ -31,7 +31,7 @@ export const countWords = (result) => {
   const { wins, losses } = result;
   const [ppo, base] = result.contender === "a" ? [wins, losses] : [losses, wins];
   const even = result.ties + result.both_bad;
-  return `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half a vote each).`;
+  return `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half a vote to each model).`;
 };
 
 /** @param {import("../types").BlindResult} result */

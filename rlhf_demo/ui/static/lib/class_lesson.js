@@ -63,7 +63,7 @@ export const phoneWords = (lesson) => {
   if (said === null) {
     return "Tap what you expect. The answer appears when the instructor reveals it.";
   }
-  return "Your answer was kept. You can change it until the reveal.";
+  return "Your answer is saved. You can change it until the reveal.";
 };
 
 /**
@@ -73,6 +73,6 @@ export const phoneWords = (lesson) => {
  */
 export const triedWords = (score, best) => {
   const newest = score === null ? "" : `This text scores ${signed(score)}. `;
-  if (!best) return newest && `${newest}It is no longer kept.`;
+  if (!best) return newest && `${newest}Your instructor has removed it.`;
   return `${newest}Your best: \u201C${best.text}\u201D, ${signed(best.score)}.`;
 };

@@ -30,7 +30,8 @@ const trainingWords = (/** @type {ClassState} */ { training }) => {
   if (!training) return "";
   if (training.row && training.row.status === "queued")
     return "A new reward model is waiting in the queue.";
-  return `A new reward model is training on ${training.votes} votes${ofThem(training.simulated)}.`;
+  const votes = `${training.votes} votes${ofThem(training.simulated)}`;
+  return `A new reward model is training, from ${votes}.`;
 };
 
 const rewardWords = (/** @type {ClassState} */ view) => {
@@ -42,7 +43,7 @@ const rewardWords = (/** @type {ClassState} */ view) => {
   const last = newest(view);
   const next =
     soon && last
-      ? `If you start PPO now, it uses the reward model trained on ${last.votes} votes.`
+      ? `If you start PPO now, it uses the reward model from ${last.votes} votes.`
       : "When the class has voted enough, start PPO on its reward model.";
   return `${soon || again} ${next}${failed}`;
 };
@@ -67,7 +68,7 @@ const OPEN =
   "which, on prompts that no model is trained on. The result stays hidden until the reveal, even " +
   "from you: someone who watches it change could stop the vote at a convenient moment.";
 const REVEALED =
-  "The names are revealed. Blind votes only test the models. The next reward model also learns " +
+  "The result is revealed. Blind votes only test the models. The next reward model also learns " +
   "from the feedback of the next round, in which students compare PPO\u2019s texts, too.";
 
 /**
@@ -117,11 +118,11 @@ export const rewardFigure = (view, few) => {
   const votes = `${now.votes} votes${ofThem(now.simulated)}`;
   if (now.too_few) {
     const told = `accuracy appears at ${few} held-out pairs, ${now.pairs} so far`;
-    return ["too few to tell", `reward model on ${votes}; ${told}`];
+    return ["too few to tell", `reward model from ${votes}; ${told}`];
   }
   const highest = now.highest === null ? "" : `, highest possible ${percent(now.highest)}`;
   const right = `right on held-out votes ${interval(now.low, now.high)}${highest}`;
-  return [percent(now.accuracy), `${right}; reward model on ${votes}`];
+  return [percent(now.accuracy), `${right}; reward model from ${votes}`];
 };
 
 /** @param {ClassState} view  @returns {[string, string]} */

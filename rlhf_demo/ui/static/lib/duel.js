@@ -20,7 +20,7 @@ export const settingsLine = ({ settings, report, date, example }) => {
 };
 
 const origin = (example, date) => {
-  if (example) return "A finished example that ships with this page, written by the real models. ";
+  if (example) return "A finished example that ships with this page, written by these models. ";
   if (!date) return "";
   const when = `${date.slice(0, 10)} ${date.slice(11, 16)} UTC`;
   return `Saved ${when}. The address of this page opens it again. `;

@@ -268,7 +268,7 @@ const gradientWords = (/** @type {Trace} */ trace, /** @type {number} */ at, val
 
 const policyWords = (/** @type {Trace} */ trace, /** @type {number} */ at) =>
   trace.stopped[at]
-    ? "Its share of the policy loss. The clip has replaced the ratio by the edge of its range."
+    ? "Its share of the policy loss. The clip has replaced the ratio with the edge of its range."
     : "Its share of the policy loss: the ratio is inside the clip range, or on the side that the " +
       "clip leaves alone.";
 
@@ -325,7 +325,7 @@ export const sentence = (trace, name, at) => {
   if (!trace.settings.with_values && name.startsWith("value")) {
     return "Without a value head there is no such figure.";
   }
-  return UNKNOWN[name] || "This run was made before runs recorded what this needs.";
+  return UNKNOWN[name] || "This run did not record what this figure needs.";
 };
 
 // -- what if ---------------------------------------------------------------------------------

@@ -75,8 +75,8 @@ export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) =>
     votes.held_out_rankings,
   );
   return (
-    `Trained on ${trained} by ${counted(voters, "voter")}; ` +
-    `tested on ${tested}, on the prompts voted on last.` +
+    `From ${trained} by ${counted(voters, "voter")}, of which ${tested}, on the prompts voted on ` +
+    "last, only test it." +
     (votes.too_few_to_tell ? few : "")
   );
 };

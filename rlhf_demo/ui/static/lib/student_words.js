@@ -9,7 +9,7 @@ export const waiting = (view) => {
     return "You have answered all your pairs. Thank you! Now watch PPO train.";
   if (view.ppo && view.ppo.busy) return "Waiting for the next pair.";
   if (done && view.kind === "blind")
-    return "Thank you for voting. The names are revealed when the vote is over.";
+    return "Thank you for voting. The result appears here when the vote is over.";
   if (done) return "You have answered all your pairs. Thank you! Now watch the class screen.";
   return "Waiting for the next pair. It will appear here by itself.";
 };

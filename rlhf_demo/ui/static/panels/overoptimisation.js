@@ -25,7 +25,7 @@ const FITTED =
   "Gao et al. 2022 fit R(d) = d (\u03B1 \u2212 \u03B2 log d) for PPO and " +
   "R(d) = d (\u03B1 \u2212 \u03B2 d) for best-of-N, where R is the gain and d is the square root " +
   "of the KL.";
-const CHOOSE = "Choose one size to read texts.";
+const CHOOSE = "Choose one number of pairs to read texts.";
 const OF_BEST = "best of 1, 2, 4, ... of the base\u2019s responses; the KL is an upper bound";
 const AXES = {
   height: 280,
@@ -134,7 +134,7 @@ const drawRun = (/** @type {View} */ seen, /** @type {State["run"]} */ run, phas
 const choicesOf = (/** @type {State["runs"]} */ runs, /** @type {number[]} */ sizes) => {
   /** @type {[string, string][]} */
   const record = [
-    ["all sizes, finished record", ALL],
+    ["all numbers of pairs, finished record", ALL],
     ...sizes.map((size) => /** @type {[string, string]} */ ([
       `${nameOf(size)}, finished record`,
       `${RECORD}${size}`,

@@ -26,7 +26,8 @@ const USE =
   "Your instructor can read it and download it, and supervised fine-tuning can learn from it.";
 const PAUSED = "The class is paused. This page will continue by itself.";
 const BLIND =
-  "Blind vote: two models wrote these texts. Their names stay hidden until the vote is over.";
+  "Blind vote: two models wrote these texts. The page does not say which; the result appears " +
+  "when the vote is over.";
 
 const codeInAddress = () => (query().class || "").trim().toUpperCase();
 
@@ -117,7 +118,7 @@ const classView = (/** @type {() => void} */ leave) => {
 };
 
 const draw = (seen, /** @type {StudentState} */ view) => {
-  say(seen.who, ` ${view.nickname}, class ${view.code}, round ${view.round}`);
+  say(seen.who, ` ${view.nickname}, class code ${view.code}, round ${view.round}`);
   say(seen.count, `${Math.min(view.done, view.goal)} of ${view.goal} pairs`);
   seen.done.style.width = `${Math.min(100, (100 * view.done) / view.goal)}%`;
   const { lesson } = view;

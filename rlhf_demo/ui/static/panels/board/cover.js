@@ -12,7 +12,7 @@ const WORDS =
 export const cover = (board) => {
   let experiment = "";
   const ask = button("Read the question", () => askFor(experiment), "rl-main");
-  const skip = button("Show the curves without it", () => predict(experiment, SKIPPED));
+  const skip = button("Show the curves without answering", () => predict(experiment, SKIPPED));
   const box = h("div", { class: "rl-cover", hidden: true }, h("p", {}, WORDS), ask, skip);
   const draw = () => {
     const covered = Boolean(experiment) && prediction(experiment) === null;

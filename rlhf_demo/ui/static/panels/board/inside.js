@@ -26,7 +26,7 @@ const GRADIENT =
   "measured at the first update of every fifth step. " +
   "They point in different directions, so their lengths do not add up.";
 const CUT = "Scaling a gradient down to the limit keeps its direction.";
-const NO_JUDGE = "This run has no judge, so only the reward is drawn.";
+const NO_JUDGE = "This run has no judge, so only the score is drawn.";
 const NO_AGREEMENT = "this run has no judge";
 const NO_FIGURE = "not measured in this run so far";
 

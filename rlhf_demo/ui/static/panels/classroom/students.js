@@ -57,7 +57,8 @@ const studentLine = ({ voter, nickname }, /** @type {Ask} */ ask, now) => {
   const remove = () => {
     const others = h("input", { type: "checkbox" });
     const later = laterThan(now().voters, voter);
-    const words = ` Also remove the ${later} who joined later from the same address`;
+    const those = counted(later, "student");
+    const words = ` Also remove ${those} who joined later from the same address`;
     const also = later ? h("label", { class: "rl-check" }, others, words) : null;
     const act = () => ask("remove_student", { voter, later: others.checked });
     confirmFirst(out, h("span", {}, REMOVED, also), "Remove", act);

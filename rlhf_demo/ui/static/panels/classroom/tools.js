@@ -1,6 +1,5 @@
 // @ts-check
 // Actions that are possible at any time.
-import { counted } from "../../lib/format.js";
 import { confirmFirst, h, say } from "../../shared/dom.js";
 import { askButton } from "./fields.js";
 import { keepAlone, keptAlone } from "./storage.js";
@@ -34,8 +33,10 @@ const stopOthersButton = (/** @type {Ask} */ ask) => {
   const stop = async () => {
     const answer = await ask("stop_others");
     if (!answer) return;
-    const some = counted(answer.stopped, "training run is", "training runs are");
-    const done = `${some} stopping. Their owners can resume them.`;
+    const one = answer.stopped === 1;
+    const done = one
+      ? "1 training run is stopping; its owner can resume it."
+      : `${answer.stopped} training runs are stopping; their owners can resume them.`;
     say(told, answer.stopped ? done : "No run outside classes is training or waiting.");
   };
   return { button: askButton("Stop all training runs outside classes", stop), told };

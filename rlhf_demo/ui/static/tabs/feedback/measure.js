@@ -1,6 +1,6 @@
 // @ts-check
 // A share of votes with its interval as a bar.
-import { interval, percent } from "../../lib/format.js";
+import { counted, interval, percent } from "../../lib/format.js";
 import { h, say, soft } from "../../shared/dom.js";
 
 /** @typedef {import("../../types").Share} Share */
@@ -9,7 +9,9 @@ const FEW = 10; // pairs; with fewer, an interval is too wide to be useful
 
 // Several votes on a pair count as one in an interval, so the words give both numbers.
 const votesOf = (/** @type {Share} */ { count, units }) =>
-  units < count ? `${count} on ${units} ${units === 1 ? "pair" : "pairs"}` : `${count}`;
+  units < count
+    ? `${counted(count, "answer")} on ${counted(units, "pair")}`
+    : counted(count, "answer");
 
 const rangeWords = (/** @type {Share} */ share, /** @type {boolean} */ tells) => {
   if (tells) return `${interval(share.low, share.high)} of ${votesOf(share)}`;

@@ -7,8 +7,8 @@ import { fill, h, say, showProblem, soft } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 
 const HOW =
-  "First tap the text that you put first on this question, then the next. Tap a text again " +
-  "to take it back. All six pairs of a ranking together count as one vote in training.";
+  "Tap the texts in your order, best first. Tap a text again to take it back. All six pairs of a " +
+  "ranking together count as one vote in training.";
 
 // Not `disabled`, because a disabled button loses the keyboard's focus.
 const actButton = (/** @type {string} */ kind, act, words, key) => {

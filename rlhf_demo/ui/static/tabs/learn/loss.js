@@ -91,7 +91,7 @@ export const loss = ({ look }) => {
     const steps = next.taught.losses.map((one) => number(one, 2)).join(", ");
     say(learned, `The loss of this text, before the first step and after each: ${steps}.`);
   };
-  const teach = button("Teach a copy this text", async () => {
+  const teach = button("Teach this text to a copy", async () => {
     teach.disabled = true;
     await begin({ text: shown.text, teach: true });
     teach.disabled = false;

@@ -10,8 +10,8 @@ import { PAPERS, THEN_AND_NOW, USES } from "./uses_texts.js";
 const SCALE =
   "InstructGPT (Ouyang et al. 2022) used about 13,000 prompts for supervised fine-tuning, 33,000 " +
   "for the reward model and 31,000 for PPO. People preferred its model of 1.3 billion weights to " +
-  "GPT-3 with 175 billion. The loop on this page takes 1,241 pairs, 6.9 million weights and a " +
-  "few minutes on two CPU cores.";
+  "GPT-3 with 175 billion. The loop on this page takes 1,241 pairs, 6.9 million weights and " +
+  "about two minutes on two CPU cores.";
 
 const FOR_WHAT = "What RLHF is used for, and how each use could fail";
 
@@ -75,7 +75,7 @@ export const uses = () => {
     h("p", {}, SCALE),
     fold(FOR_WHAT, h("dl", { class: "rl-methods" }, USES.map(use))),
     fold("Then and now: code written for TRL 0.7 to 1.12", thenAndNow()),
-    fold("Read on", h("ul", {}, PAPERS.map(paper))),
+    fold("Further reading", h("ul", {}, PAPERS.map(paper))),
   );
   return { element, show };
 };

@@ -8,9 +8,9 @@ import { onEnter, pieceWords, shareBar } from "./controls.js";
 
 const MAPS =
   "A second table has a vector for each position; the model adds it to the token\u2019s. Each " +
-  "map compares the first positions, row with column: the darker a cell, the closer their " +
-  "vectors. This model learned them. The Transformer of 2017 computed them, as sine " +
-  "and cosine waves of growing length: a dark diagonal band says that nearby positions have " +
+  "map compares the first positions, row with column: the stronger a cell\u2019s colour, the " +
+  "closer their vectors. This model learned them. The Transformer of 2017 computed them, as sine " +
+  "and cosine waves of growing length: a strong diagonal band says that nearby positions have " +
   "similar vectors.";
 
 const map = (/** @type {number[][]} */ rows) => {

@@ -3,7 +3,7 @@
 import { chartCard } from "../../shared/charts.js";
 import { fill, h } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
-import { curvesOf, kindOf } from "./kinds.js";
+import { curvesOf } from "./kinds.js";
 
 /** @typedef {import("../../types").ListedRun} ListedRun */
 
@@ -23,7 +23,7 @@ const legendOf = (/** @type {ListedRun[]} */ rows) => {
     const dash = h("i", { "data-dash": DASHES[i] });
     return h("span", {}, dash, h("b", {}, NAMES[i]), ` ${row.title}`, id);
   };
-  const more = `Tick a second ${kindOf(rows[0].kind)} run to compare.`;
+  const more = "Tick a second run of this kind to compare.";
   return [rows.map(line), rows.length === 1 ? h("span", { class: "rl-soft" }, more) : null];
 };
 
