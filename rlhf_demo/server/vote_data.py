@@ -14,6 +14,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict, cast
 
@@ -259,13 +260,17 @@ def keep_voters(folder: Path, voters: Collection[int]) -> None:
 def vote_facts(data: str) -> VoteFacts | None:
     """Return the facts about the votes that a run's option `data` names, or None for other data.
 
-    A copied run may name a file that holds anything; it has no facts.
+    A copied run may name a file that holds anything; it has no facts. Nor has a run of before
+    2026-11-27, whose facts had other names.
     """
     path = CHECKPOINTS.parent / data / FACTS
-    try:
-        return cast("VoteFacts", read_figures(path, VoteFacts)) if os.path.isfile(path) else None
-    except DataError:
+    if not os.path.isfile(path):
         return None
+    with suppress(DataError):
+        facts = read_figures(path, VoteFacts)
+        if VoteFacts.__required_keys__ <= facts.keys():
+            return cast("VoteFacts", facts)
+    return None
 
 
 def people_agree(facts: VoteFacts | None) -> float | None:

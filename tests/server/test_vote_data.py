@@ -335,3 +335,14 @@ def test_odd_facts_in_a_copied_run_are_none(tab, store, facts):
     (folder / "votes.json").write_text(json.dumps(odd))
     assert vote_facts(str(folder)) is None
     assert people_agree(None) is None
+
+
+def test_board_of_a_run_whose_facts_have_older_names_opens(tab, store):
+    """Its files were called damaged."""
+    people_vote(store, 12, people=2)
+    folder = tab.data.write([HAPPY])
+    facts = json.loads((folder / "votes.json").read_text())
+    facts["human_ceiling"] = facts.pop("foretold")  # until 2026-11-27
+    (folder / "votes.json").write_text(json.dumps(facts))
+    assert vote_facts(str(folder)) is None
+    assert _people_line({"data": str(folder)}) == []
