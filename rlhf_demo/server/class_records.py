@@ -37,6 +37,7 @@ class RewardTraining(TypedDict):
     round: int
     votes: int
     simulated: NotRequired[int]  # number of simulated votes among these; older records lack it
+    question: NotRequired[str]  # that the votes answer; older records lack it
 
 
 class TrainedReward(RewardTraining):
@@ -62,6 +63,21 @@ class ClassRecord(TypedDict):
     history: list[TrainedReward]
     ppo: dict[str, str]  # round -> run
     problem: str | None  # of the last training
+
+
+def of_question(record: ClassRecord, question: str) -> ClassRecord:
+    """Return a class's record without the reward models of its earlier questions."""
+
+    def answers(model: RewardTraining | None) -> bool:
+        return model is not None and model.get("question", question) == question
+
+    newest = record["history"][-1] if record["history"] else None
+    return {
+        **record,
+        "reward": record["reward"] if answers(newest) else None,
+        "training": record["training"] if answers(record["training"]) else None,
+        "history": [model for model in record["history"] if answers(model)],
+    }
 
 
 class ClassRecords:
@@ -134,10 +150,23 @@ class ClassRecords:
             known |= {record["training"]["run"]} if record["training"] else set()
             self._keep_leaving(self._leaving() | dict.fromkeys(known, record["job_secret"]))
             remove(self.folder(collection))
-            if record["training"]:
-                with suppress(JobError):  # it has just ended
-                    self.jobs.stop(record["training"]["run"], record["job_secret"])
+            self._stop(record)
             self.clear_up()
+
+    def end_training(self, collection: int) -> None:
+        """Stop the training of a class's reward model that is no longer wanted, and delete it."""
+        with self.lock:
+            record = self.read(collection)
+            if record["training"]:
+                run = record["training"]["run"]
+                self._keep_leaving(self._leaving() | {run: record["job_secret"]})
+                self.note(collection, training=None)
+                self._stop(record)
+
+    def _stop(self, record: ClassRecord) -> None:
+        if record["training"]:
+            with suppress(JobError):  # it has just ended
+                self.jobs.stop(record["training"]["run"], record["job_secret"])
 
     def clear_up(self) -> None:
         """Delete the runs of deleted classes that are no longer needed."""

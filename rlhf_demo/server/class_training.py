@@ -30,6 +30,7 @@ from rlhf_demo.server.class_records import (
     ClassRecords,
     RewardTraining,
     TrainedReward,
+    of_question,
 )
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
@@ -156,6 +157,9 @@ class ClassTraining:
         """
         with self.records.lock:  # no other thread deletes the class, or starts its PPO, meanwhile
             class_status = self.rounds.class_status(collection)
+            record = self.records.read(collection)
+            if record["training"] and not of_question(record, class_status.question)["training"]:
+                self.records.end_training(collection)  # the class has another question now
             self._take_result(class_status)
             self._retrain(class_status)
         return self._write_pairs(class_status)
@@ -197,6 +201,7 @@ class ClassTraining:
             "run": run,
             "votes": len(votes),
             "simulated": simulated,
+            "question": class_status.question,
             "round": class_status.round,
         }
         learned = sorted(named(votes))
@@ -266,7 +271,7 @@ class ClassTraining:
 
     def _start_ppo(self, collection: int, steps: int, secret: str) -> str:
         class_status = self.rounds.class_status(collection)
-        record = self.records.read(collection)
+        record = of_question(self.records.read(collection), class_status.question)
         if record["reward"] is None or self.row(record["reward"]) is None:
             raise JobError(
                 "there is no reward model yet: on two CPU cores, it is ready about half a minute "

@@ -59,6 +59,7 @@ class ClassStatus:
     overlap: int  # students who see each pair of the round
     clean_words: bool
     lesson: bool  # a lesson is on the phones, so nobody votes
+    question: str
     round: int
     kind: str  # feedback, blind
     round_state: str  # open, closed, revealed
@@ -212,6 +213,7 @@ class Rounds:
                 seats_of(latest.kind, row.overlap),
                 row.clean_words,
                 row.open_lesson is not None,
+                by_id(connection, questions, latest.question_id).text,
                 latest.number,
                 latest.kind,
                 latest.state,

@@ -248,6 +248,40 @@ def test_failed_training_is_told_in_a_sentence(mode):
     assert "the disk is full" in mode.class_state({"token": made.token})["problem"]
 
 
+def test_new_question_has_no_reward_model_until_its_own_votes_have_trained_one(mode):
+    """The screen showed the old question's model beside the new question, and PPO followed it."""
+    made, secrets = taught(mode)
+    old = mode.class_state({"token": made.token})
+    assert old["reward"] and old["history"]
+    mode.next_round({"token": made.token, "question": "Which text is more polite?"})
+    new = mode.class_state({"token": made.token})
+    assert (new["reward"], new["history"], new["training"]) == (None, [], None)
+    with pytest.raises(JobError, match="no reward model yet"):
+        mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})
+    mode.training.look_after(made.collection)
+    vote_all(mode, secrets)
+    mode.training.look_after(made.collection)
+    finish(mode, mode.class_state({"token": made.token})["training"]["run"])
+    mode.training.look_after(made.collection)
+    seen = mode.class_state({"token": made.token})
+    assert seen["reward"] != old["reward"] and len(seen["history"]) == 1
+    mode.next_round({"token": made.token, "question": old["question"]})
+    assert mode.class_state({"token": made.token})["reward"] is None  # it is the second question's
+
+
+def test_training_of_a_question_that_is_no_longer_asked_is_stopped_and_deleted(mode):
+    made, _ = taught(mode)
+    mode.leave_out({"token": made.token, "voter": 1, "left_out": False})  # due at once
+    mode.training.look_after(made.collection)
+    run = mode.class_state({"token": made.token})["training"]["run"]
+    mode.next_round({"token": made.token, "question": "Which text is more polite?"})
+    assert mode.class_state({"token": made.token})["training"] is None
+    mode.training.look_after(made.collection)
+    mode.training.records.clear_up()
+    assert mode.training.row(run) is None
+    assert mode.training.records.read(made.collection)["training"] is None
+
+
 @pytest.mark.parametrize("rows", [1, 8, 32, 100, 192, 193, 300, 400])
 def test_training_takes_two_dozen_steps_or_so_however_many_votes_there_are(tmp_path, rows):
     write_text(tmp_path / "pairs.jsonl", '{"split": "train"}\n' * rows)

@@ -17,7 +17,7 @@ import segno
 
 from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError, JobError, Refused
-from rlhf_demo.server.class_records import EACH
+from rlhf_demo.server.class_records import EACH, of_question
 from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH
 from rlhf_demo.server.payloads import ClassState, Coming
 from rlhf_demo.server.simulations import TASTES, Simulations
@@ -186,7 +186,7 @@ class ClassMode:
         token = request["token"]
         seen = self.classes.overview(token)
         self.training.watch(seen["collection"])
-        record = self.training.records.read(seen["collection"])
+        record = of_question(self.training.records.read(seen["collection"]), seen["question"])
         votes = self.classes.votes(token)
         asked = [vote for vote in votes if vote.question == seen["question"]]
         kept = [vote for vote in asked if not vote.left_out]

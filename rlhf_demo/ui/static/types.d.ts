@@ -594,6 +594,7 @@ export interface TrainingReward {
   round: number;
   votes: number;
   simulated?: number;
+  question?: string;
   row: RunRow | null;
 }
 
@@ -651,6 +652,7 @@ export interface TrainedReward {
   round: number;
   votes: number;
   simulated?: number;
+  question?: string;
   accuracy: number;
   low: number;
   high: number;
