@@ -38,6 +38,7 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.demonstration_data import DemonstrationData
+from rlhf_demo.server.model_structure import fingerprint
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS, Uploads
 from rlhf_demo.server.vote_data import VoteData
@@ -220,6 +221,28 @@ class Choices:
                 f"{run_id} has no saved step {step}: choose one of {run.saved_steps()}"
             )
         return self._hub(chosen)
+
+    def author(self, chosen: str) -> str:
+        """Return the name under which a model's texts are kept with the votes on them.
+
+        A run that has not finished may be resumed, and then has another model: until then, a
+        fingerprint after a # tells its present model from that one.
+
+        Raises:
+            DemoError: the model's files cannot be read.
+        """
+        if not self._is_run(chosen, "policy"):
+            return chosen
+        run = self.jobs.find(chosen)
+        if run.status["status"] == Status.FINISHED:
+            return chosen
+        try:
+            return f"{chosen}#{fingerprint(run.model_folder)}"
+        except OSError as error:  # it may be saving a newer one just now
+            reason = error.strerror or "it is not readable"
+            raise CheckpointError(
+                f"the model of {chosen} cannot be read ({reason}): try again, or choose another"
+            ) from None
 
     def base_of(self, chosen: str) -> str | None:
         """Return the trainers' name for what a model was trained from; None if nobody knows.

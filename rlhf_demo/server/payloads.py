@@ -37,7 +37,7 @@ from rlhf_demo.server.judges import Judge, Named, NamedScorer
 from rlhf_demo.server.simulations import Simulation
 from rlhf_demo.server.vote_data import VoteFacts
 from rlhf_demo.votes.classes import ClassOverview, StudentView
-from rlhf_demo.votes.quality import Quality, VoterRow
+from rlhf_demo.votes.quality import Quality, VoterRow, WinRate
 from rlhf_demo.votes.rounds import BlindResult
 from rlhf_demo.votes.vote import ShownAssignment, ShownFour
 
@@ -333,6 +333,12 @@ class NextPair(TypedDict):
 
     assignment: ShownAssignment | None
     message: NotRequired[str]  # why there is none
+
+
+class PageWinRate(WinRate):
+    """The blind votes of the open page on two models."""
+
+    earlier: int  # number of votes on what the models' runs wrote before they were resumed
 
 
 class NextFour(TypedDict):

@@ -218,6 +218,7 @@ class Sampler:
         else:
             prompts = [pair_request.prompt] * OWN_PAIRS
         seed = random.getrandbits(31)
+        authors = [self.choices.author(name) for name in (pair_request.first, pair_request.second)]
         if pair_request.kind == PLAIN:
             both = self._responses(first, [*prompts, *prompts], seed)
             firsts, seconds = both[: len(prompts)], both[len(prompts) :]
@@ -225,18 +226,18 @@ class Sampler:
             firsts = self._responses(first, prompts, seed)
             seconds = self._responses(second, prompts, seed)
         return [
-            NewPair(prompt, left, right, pair_request.first, pair_request.second, seed, TEMPERATURE)
+            NewPair(prompt, left, right, *authors, seed, TEMPERATURE)
             for prompt, left, right in zip(prompts, firsts, seconds, strict=True)
             if makes_a_pair(left, right, blind=pair_request.kind == DUEL)
         ]
 
     def _write_fours(self, pair_request: PairRequest, model: str) -> list[NewFour]:
         prompts = random.sample(load_prompts(SHIPPED, PROMPTS[PLAIN]), FOURS_AT_ONCE)
-        seed = random.getrandbits(31)
+        seed, author = random.getrandbits(31), self.choices.author(pair_request.first)
         asked = [prompt for prompt in prompts for _ in range(WRITTEN_FOR_FOUR)]
         written = self._responses(model, asked, seed)
         return [
-            NewFour(prompt, four, pair_request.first, seed, TEMPERATURE)
+            NewFour(prompt, four, author, seed, TEMPERATURE)
             for number, prompt in enumerate(prompts)
             if (four := four_that_differ(written[number * WRITTEN_FOR_FOUR :][:WRITTEN_FOR_FOUR]))
         ]

@@ -1,5 +1,6 @@
 """What a visitor may name, and what it means."""
 
+import errno
 import json
 import os
 import shutil
@@ -84,6 +85,31 @@ def test_request_of_the_wrong_shape_is_answered_in_words(error):
         raise error("x")
 
     assert "reload the page" in answering(function)(None)["error"]
+
+
+def test_texts_of_a_run_that_may_be_resumed_are_kept_under_the_model_that_wrote_them(
+    choices, jobs, monkeypatch
+):
+    """A blind vote gave the finished model the votes on what its first two steps had written."""
+
+    def gone(path):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    run = jobs.find(start(jobs))
+    name = with_model(run)
+    weights = run.model_folder / "model.safetensors"
+    weights.write_bytes(b"stopped at step 2")
+    with run.recording():
+        first = choices.author(name)
+        assert first.startswith(f"{name}#")
+        weights.write_bytes(b"stopped at step 9")
+        assert choices.author(name) != first
+        with monkeypatch.context() as replaced:  # the folder, while the model is read
+            replaced.setattr("rlhf_demo.server.model_structure.open_plain", gone)
+            with pytest.raises(CheckpointError, match=r"cannot be read \(No such file"):
+                choices.author(name)
+    assert choices.author(name) == name  # it has finished: this model stays
+    assert choices.author(f"{name}@5") == f"{name}@5" and choices.author("gpt2-mini") == "gpt2-mini"
 
 
 def test_newest_model_is_of_a_saved_step_while_training_and_the_last_one_at_the_end(jobs):

@@ -11,11 +11,11 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.errors import DemoError, Refused
-from rlhf_demo.server.payloads import NextPair
+from rlhf_demo.server.payloads import NextPair, PageWinRate
 from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, PairRequest
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.votes.quality import WinRate, win_rate
+from rlhf_demo.votes.quality import win_rate
 from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, QUESTIONS, TO_READ, Vote, clean_text
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy, voting
@@ -78,7 +78,8 @@ class BlindVote:
         """
         voter, question = request["voter"], request["question"]
         order, trouble = _order(str(request["left"]), str(request["right"])), None
-        ask: dict[str, Any] = {"kind": DUEL, "model": order.first, "against": order.second}
+        ask: dict[str, Any] = dict(zip(("model", "against"), self._authors(order), strict=True))
+        ask["kind"] = DUEL
         ask["client"] = client = address_of(http)
         if self.store.pairs_waiting(voter, question, **ask) < PROMPTS_AT_ONCE:
             trouble = self.sampler.want_more(order, client)
@@ -97,19 +98,34 @@ class BlindVote:
         self.store.vote(
             request["voter"], request["assignment"], request["choice"], address_of(http)
         )
-        return {"names": self.store.names(request["voter"], request["assignment"])}
+        left, right = self.store.names(request["voter"], request["assignment"])
+        return {"names": (_name(left), _name(right))}
 
     @heavy
-    def blind_result(self, request: dict[str, Any]) -> WinRate:
+    def blind_result(self, request: dict[str, Any]) -> PageWinRate:
         """Return how often `right` beats `left` in all blind votes of the open page.
 
         It is shown after every vote, and voters can stop when they like the result: the interval
         allows for that.
         """
         order = _order(str(request["left"]), str(request["right"]))
-        votes = _between(self.store.votes(classes=False), order)
+        everything = _between(self.store.votes(classes=False), order)
+        authors = self._authors(order)
+        votes = [vote for vote in everything if (vote.first_model, vote.second_model) == authors]
         winner = "second" if request["right"] == order.second else "first"
-        return win_rate(votes, winner, watched=True)
+        return {
+            **win_rate(votes, winner, watched=True),
+            "earlier": len(everything) - len(votes),
+        }
+
+    def _authors(self, order: PairRequest) -> tuple[str, str]:
+        author = self.shared.choices.author
+        return author(order.first), author(order.second)
+
+
+def _name(author: str) -> str:
+    """Return a model's id without the fingerprint that `Choices.author` may add."""
+    return author.partition("#")[0]
 
 
 def _order(left: str, right: str) -> PairRequest:
@@ -124,10 +140,11 @@ def _order(left: str, right: str) -> PairRequest:
 
 
 def _between(votes: Iterable[Vote], order: PairRequest) -> list[Vote]:
+    """Return the blind votes on two models, whatever models their runs had at the time."""
     return [
         vote
         for vote in votes
         if vote.kind == DUEL
-        and (vote.first_model, vote.second_model) == (order.first, order.second)
+        and (_name(vote.first_model), _name(vote.second_model)) == (order.first, order.second)
         and not vote.left_out
     ]

@@ -355,6 +355,19 @@ export interface ShownAssignment {
   written: string | null;
 }
 
+export interface PageWinRate {
+  rate: number | null;
+  low: number;
+  high: number;
+  votes: number;
+  pairs: number;
+  wins: number;
+  losses: number;
+  ties: number;
+  both_bad: number;
+  earlier: number;
+}
+
 export interface NextFour {
   assignment: ShownFour | null;
   message?: string;

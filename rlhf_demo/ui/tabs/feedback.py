@@ -198,7 +198,8 @@ class FeedbackTab:
         voter, question = request["voter"], request["question"]
         model = str(request["model"])
         client = address_of(http)
-        ask: dict[str, Any] = {"kind": PLAIN, "model": model, "client": client}
+        author = self.shared.choices.author(model)
+        ask: dict[str, Any] = {"kind": PLAIN, "model": author, "client": client}
         own = PairRequest(model, model, str(request.get("prompt") or "") or None, voter)
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
@@ -248,8 +249,9 @@ class FeedbackTab:
         voter, question = request["voter"], request["question"]
         model, client = str(request["model"]), address_of(http)
         order, trouble = PairRequest(model, model, to_rank=True), None
-        four = self.store.rankings.next_four(voter, question, model=model, client=client)
-        if self.store.rankings.waiting(model) < FOURS_AHEAD:
+        author = self.shared.choices.author(model)
+        four = self.store.rankings.next_four(voter, question, model=author, client=client)
+        if self.store.rankings.waiting(author) < FOURS_AHEAD:
             trouble = self.sampler.want_more(order, client)
         if four is not None:
             return {"assignment": four}

@@ -1,6 +1,8 @@
 """The blind vote in Compare: no names before the answer, and whose wins are counted."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+from dataclasses import replace
+
 import pytest
 
 from rlhf_demo.intervals import watched_interval
@@ -44,6 +46,33 @@ def test_names_come_after_the_answer_and_on_the_right_sides(blind, store, clock)
     for _ in range(4):
         choice, told = vote_blind(blind, voter, clock, "ppo")
         assert told["names"][0 if choice == "left" else 1] == PPO
+
+
+def test_votes_on_an_earlier_model_of_a_run_are_shown_to_nobody_and_do_not_count(
+    blind, store, clock, shared, monkeypatch
+):
+    """A run that was stopped, voted on and resumed had the earlier model's wins."""
+    now = {"model": f"{PPO}#00000001"}
+    monkeypatch.setattr(
+        shared.choices, "author", lambda name: now["model"] if name == PPO else name
+    )
+    old, new = (
+        [type(pair)(pair.prompt, " base", " ppo", BASE, f"{PPO}#00000001") for pair in some]
+        for some in (new_pairs(4), new_pairs(4, start=4))
+    )
+    store.add_pairs(old, kind=DUEL)
+    voter = store.visit("here")
+    _, told = vote_blind(blind, voter, clock, "ppo")
+    assert sorted(told["names"]) == sorted((BASE, PPO))
+    now["model"] = PPO  # it has finished
+    asked = {"voter": voter, "question": HAPPY, "left": BASE, "right": PPO}
+    assert blind.blind_next(asked, HTTP)["assignment"] is None
+    told = blind.blind_result({"left": BASE, "right": PPO})
+    assert (told["votes"], told["earlier"]) == (0, 1)
+    store.add_pairs([replace(pair, second_model=PPO) for pair in new], kind=DUEL)
+    vote_blind(blind, voter, clock, "base")
+    told = blind.blind_result({"left": BASE, "right": PPO})
+    assert (told["wins"], told["losses"], told["earlier"]) == (0, 1, 1)
 
 
 def test_win_rate_is_for_the_right_model_whichever_that_is(blind, store, clock):

@@ -29,8 +29,14 @@ const namesOf = (/** @type {string[]} */ names, /** @type {Choice} */ choice) =>
 const SURE = "The whole interval is on one side of 50%, so luck alone is an unlikely explanation.";
 const UNSURE = "The interval includes 50%: these votes cannot tell which model is better.";
 
+const earlierWords = (/** @type {number} */ earlier) =>
+  earlier
+    ? ` ${counted(earlier, "vote")} on texts of an earlier model of a run, from before it was ` +
+      `resumed, ${earlier === 1 ? "does" : "do"} not count here.`
+    : "";
+
 const resultCard = (/** @type {Record<string, any>} */ result, { left, right }) => {
-  const { rate, low, high, votes, pairs, wins, losses, ties, both_bad: bad } = result;
+  const { rate, low, high, votes, pairs, wins, losses, ties, both_bad: bad, earlier } = result;
   const size = `${counted(votes, "vote")} on ${counted(pairs, "pair")}`;
   const told =
     `for ${right} against ${left}, from ${size}; a tie or "both bad" counts half. ` +
@@ -49,7 +55,7 @@ const resultCard = (/** @type {Record<string, any>} */ result, { left, right }) 
     winFigure(rate, low, high, told),
     winBar(parts, { low, high }, counts),
     winKey(`${right} ${wins}`, `ties ${ties}, both bad ${bad}`, `${left} ${losses}`),
-    soft(low > 0.5 || high < 0.5 ? SURE : UNSURE),
+    soft(`${low > 0.5 || high < 0.5 ? SURE : UNSURE}${earlierWords(earlier)}`),
   );
 };
 
