@@ -218,7 +218,7 @@ class Sampler:
         else:
             prompts = [pair_request.prompt] * OWN_PAIRS
         seed = random.getrandbits(31)
-        authors = [self.choices.author(name) for name in (pair_request.first, pair_request.second)]
+        one, other = map(self.choices.author, (pair_request.first, pair_request.second))
         if pair_request.kind == PLAIN:
             both = self._responses(first, [*prompts, *prompts], seed)
             firsts, seconds = both[: len(prompts)], both[len(prompts) :]
@@ -226,7 +226,7 @@ class Sampler:
             firsts = self._responses(first, prompts, seed)
             seconds = self._responses(second, prompts, seed)
         return [
-            NewPair(prompt, left, right, *authors, seed, TEMPERATURE)
+            NewPair(prompt, left, right, one, other, seed, TEMPERATURE)
             for prompt, left, right in zip(prompts, firsts, seconds, strict=True)
             if makes_a_pair(left, right, blind=pair_request.kind == DUEL)
         ]
