@@ -2,11 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import TypeGuard
 
 from rlhf_demo.config.options import Options
 from rlhf_demo.data.hub_datasets import data_set_refusal
 from rlhf_demo.errors import ConfigError, DataError
-from rlhf_demo.hub.locate import HUB_ID, locate
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.hub.locate import HUB_ID, adapter_base, fingerprint, locate
+from rlhf_demo.runs.run import BEGAN_WITH, Run
+
+MODELS = ("model", "policy", "reward", "rater", "judge")
+"""Options that name a model."""
 
 NO_MODELS = ("new", "longer", "word-judge", "fluency-judge", "none", "auto")
 """Names that an option may have in place of a model's."""
@@ -15,9 +21,42 @@ NO_MODELS = ("new", "longer", "word-judge", "fluency-judge", "none", "auto")
 def check_models(*names: str | None) -> None:
     """Find models by name before the slow imports, to report a wrong name at once."""
     for name in names:
-        is_function = name is not None and ":" in name  # module:function is imported later
-        if name is not None and name not in NO_MODELS and not is_function:
+        if _is_a_model(name):
             locate(name)
+
+
+def _is_a_model(name: str | None) -> TypeGuard[str]:
+    return name is not None and name not in NO_MODELS and ":" not in name  # module:function
+
+
+def check_same_models(run: Run, config: Options) -> None:
+    """Note the models that a run begins with, and resume it only with the same.
+
+    A run that was stopped has a model, and another run may begin with it. If the first one is
+    resumed, its model changes.
+
+    Raises:
+        ConfigError: a model has changed since the run began.
+    """
+    named = {name: getattr(config, name, None) for name in MODELS}
+    models = {name: _weights(model) for name, model in named.items() if _is_a_model(model)}
+    path = run.folder / BEGAN_WITH
+    if not path.is_file():
+        write_json(path, models)
+        return
+    began_with = read_json(path)
+    for name, weights in models.items():
+        if began_with.get(name) != weights:
+            raise ConfigError(
+                f"{named[name]} has changed since {run.folder.name} began with it: start a new run"
+            )
+
+
+def _weights(name: str) -> str:
+    """Return what tells a model's weights, and those of the base under an adapter, from others."""
+    folder = locate(name)
+    base = adapter_base(folder)
+    return fingerprint(folder) + (fingerprint(base) if base else "")
 
 
 def check_data(config: Options) -> None:

@@ -5,7 +5,7 @@ import importlib
 import sys
 from typing import Any
 
-from rlhf_demo.cli.checks import check_data, check_models
+from rlhf_demo.cli.checks import MODELS, check_data, check_models, check_same_models
 from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.stages import Stage
@@ -14,9 +14,6 @@ from rlhf_demo.garbage_collection import without_collections
 from rlhf_demo.runs.launch import FollowedRun, follows, launched
 from rlhf_demo.runs.run import Run, Status, started_by_hand
 from rlhf_demo.runs.signals import leaving_signals_to_another, stopping_on_signals
-
-MODELS = ("model", "policy", "reward", "rater", "judge")
-"""Options that name a model."""
 
 
 def train(args: argparse.Namespace) -> None:
@@ -33,6 +30,7 @@ def train(args: argparse.Namespace) -> None:
     check_data(config)
     if not args.resume:
         run = Run.create(args.run_dir, stage.kind, config.to_dict())
+    check_same_models(run, config)
     try:
         with stopping_on_signals(run):
             function(stage.entry)(config, run, resume=args.resume)

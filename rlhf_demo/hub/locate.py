@@ -6,6 +6,7 @@ into a local folder, downloading from the Hub if needed. It imports neither torc
 so that a wrong name gets an answer at once.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import CheckpointError, DataError
-from rlhf_demo.files import read_json, short_name, write_text
+from rlhf_demo.files import open_plain, read_json, short_name, write_text
 from rlhf_demo.paths import CHECKPOINTS, typed_path
 
 HUB_SECONDS = 1.5
@@ -35,6 +36,8 @@ WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
 """How transformers names the files of a model that it saves in several; else model.safetensors."""
 MOST_PARTS = 200
 """Files of a model's weights: transformers starts a new one after 5 GB, other programs after 2."""
+END_BYTES = 2**20
+"""Bytes at each end of a file of weights that tell them from others."""
 MOST_CONFIG = 1_000_000
 """Bytes of an adapter's configuration, which is read before its weights are fetched."""
 
@@ -165,6 +168,29 @@ def weight_files(folder: Path) -> list[Path]:
             "model"
         )
     return [path for path in ([whole] if whole.exists() else parts) if path.is_file()]
+
+
+def fingerprint(folder: Path) -> str:
+    """Return eight letters that tell a model's weights from those before and after more training.
+
+    Training changes every tensor, so both ends of each file are enough: a copied run may name files
+    of any size.
+
+    Args:
+        folder: as `locate` returns it.
+
+    Raises:
+        CheckpointError: the folder holds too many files of weights.
+        OSError: a file cannot be read.
+    """
+    found, adapter = hashlib.sha256(), folder / ADAPTER_WEIGHTS
+    for path in [adapter] if adapter.is_file() else weight_files(folder):
+        with open_plain(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            for start in (0, max(0, size - END_BYTES)):
+                file.seek(start)
+                found.update(file.read(END_BYTES))
+    return found.hexdigest()[:8]
 
 
 def is_model(folder: Path) -> bool:

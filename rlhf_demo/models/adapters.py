@@ -13,10 +13,11 @@ Source: Hu et al. 2021 (LoRA), section 4.1 (https://arxiv.org/abs/2106.09685).
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf_demo.errors import ConfigError
@@ -27,6 +28,13 @@ from rlhf_demo.paths import REPOSITORY
 
 SHARD_SIZE = "8MB"
 """A Space refuses a plain git push of files over 10 MB."""
+
+
+class Below(NamedTuple):
+    """The adapter under a new one."""
+
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
 
 
 def add_adapter(
@@ -55,9 +63,11 @@ def add_adapter(
         fan_in_fan_out=model.config.model_type == "gpt2",
     )
     wrapped: Any = get_peft_model(model, config)
-    below = folder if (folder / ADAPTER).is_file() else None
-    if below:
-        _check_same_matrices(wrapped, below, rank)
+    below = None
+    if (folder / ADAPTER).is_file():
+        # Kept in memory, because the files change if the run that made them is resumed.
+        below = Below(read_config(folder / ADAPTER), load_file(folder / ADAPTER_WEIGHTS))
+        _check_same_matrices(wrapped, below, rank, folder)
     base = (adapter_base(folder) or folder).resolve()
     if base.is_relative_to(REPOSITORY):  # `adapter_base` finds it there, wherever that is moved
         base = base.relative_to(REPOSITORY)
@@ -73,7 +83,7 @@ def save_network(network: Any, folder: Path) -> None:
         _combine(below, folder)
 
 
-def _check_same_matrices(wrapped: Any, below: Path, rank: int) -> None:
+def _check_same_matrices(wrapped: Any, below: Below, rank: int, folder: Path) -> None:
     """Make sure that a new adapter can be saved together with the one below.
 
     Raises:
@@ -82,27 +92,26 @@ def _check_same_matrices(wrapped: Any, below: Path, rank: int) -> None:
     new = {
         name.replace(".default", "") for name, _ in wrapped.named_parameters() if "lora_" in name
     }
-    if new != load_file(below / ADAPTER_WEIGHTS).keys():
+    if new != below.weights.keys():
         raise ConfigError(
-            f"--lora-rank is {rank}: {short_name(below)} is itself an adapter, of other "
+            f"--lora-rank is {rank}: {short_name(folder)} is itself an adapter, of other "
             "matrices; train all its weights (--lora-rank 0)"
         )
 
 
-def _combine(below: Path, folder: Path) -> None:
-    """Replace the adapter in `folder`, trained on the one in `below`, by one on the base of both.
+def _combine(below: Below, folder: Path) -> None:
+    """Replace the adapter in `folder`, trained on the one below, by one on the base of both.
 
     Tensors A are [rank, in], tensors B are [out, rank].
     """
-    lower, upper = read_config(below / ADAPTER), read_config(folder / ADAPTER)
-    under, over = load_file(below / ADAPTER_WEIGHTS), load_file(folder / ADAPTER_WEIGHTS)
-    ratio = _scale(lower) / _scale(upper)
+    upper, over = read_config(folder / ADAPTER), load_file(folder / ADAPTER_WEIGHTS)
+    ratio = _scale(below.config) / _scale(upper)
     combined = dict(over)
-    for name, matrix in under.items():
+    for name, matrix in below.weights.items():
         first = matrix.float() * (ratio if "lora_B" in name else 1.0)
         both = [first, over[name].float()]
         combined[name] = torch.cat(both, dim=1 if "lora_B" in name else 0).contiguous()
-    rank = lower["r"] + upper["r"]
+    rank = below.config["r"] + upper["r"]
     changes = {"r": rank, "lora_alpha": _scale(upper) * rank, "use_rslora": False}
     write_json(folder / ADAPTER, upper | changes)
     save_file(combined, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})

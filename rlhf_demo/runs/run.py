@@ -7,6 +7,7 @@
     distributions.jsonl  PPO: the distributions behind the means of those steps; append-only
     report.json      what the finished run measured of itself
     train.log        the log of the process
+    models.json      fingerprints of the models that it began with
     checkpoint.pt    state for --resume; replaced whole
     model/           the result, plain transformers or peft files
     steps/STEP/      the model after some steps, if the trainer keeps it
@@ -54,7 +55,10 @@ JOB = "RLHF_DEMO_JOB"
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
-BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
+BEGAN_WITH = "models.json"
+"""File with the fingerprints of the models that a run began with (cli/checks.py)."""
+
+BOOKKEEPING = {"config.json", "status.json", "train.log", "lock", BEGAN_WITH}
 """Files in a run's folder before the run has produced anything."""
 
 MOST_MESSAGE = 10_000

@@ -26,6 +26,7 @@ from rlhf_demo.files import Row, is_record, read_json, short_name
 from rlhf_demo.hub.locate import (
     HUB_ID,
     MOST_CONFIG,
+    fingerprint,
     hub_megabytes,
     hub_refusal,
     is_here,
@@ -38,7 +39,6 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.demonstration_data import DemonstrationData
-from rlhf_demo.server.model_structure import fingerprint
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS, Uploads
 from rlhf_demo.server.vote_data import VoteData

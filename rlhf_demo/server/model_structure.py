@@ -8,7 +8,6 @@ whoever it comes from: a training changes values alone.
 import hashlib
 import json
 import math
-import os
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +15,7 @@ from typing import Any, cast
 from safetensors import SafetensorError, safe_open
 
 from rlhf_demo.errors import CheckpointError, DataError
-from rlhf_demo.files import memory_of, open_plain, read_json, short_name
+from rlhf_demo.files import memory_of, read_json, short_name
 from rlhf_demo.hub.locate import (
     ADAPTER,
     ADAPTER_WEIGHTS,
@@ -31,9 +30,6 @@ from rlhf_demo.hub.locate import (
 
 MOST_MODEL_FILES = 1000
 """Files in a model's folder, which is looked through whenever the model is used; ours have ten."""
-
-END_BYTES = 2**20
-"""Bytes at each end of a file of weights that tell them from others."""
 
 MOST_TEXT = 2**26
 """Bytes of each file of a tokenizer."""
@@ -83,29 +79,6 @@ def stamp(folder: Path) -> str:
     # An archive keeps the times of modification; those of status nobody can set.
     files = [(path.name, path.stat().st_ctime_ns) for path in paths]
     return f"{folder} {files} {stamp(base) if base else ''}"
-
-
-def fingerprint(folder: Path) -> str:
-    """Return eight letters that tell a model's weights from those before and after more training.
-
-    Training changes every tensor, so both ends of each file are enough: a copied run may name files
-    of any size.
-
-    Args:
-        folder: as `locate` returns it.
-
-    Raises:
-        CheckpointError: the folder holds too many files of weights.
-        OSError: a file cannot be read.
-    """
-    found, adapter = hashlib.sha256(), folder / ADAPTER_WEIGHTS
-    for path in [adapter] if adapter.is_file() else weight_files(folder):
-        with open_plain(path) as file:
-            size = file.seek(0, os.SEEK_END)
-            for start in (0, max(0, size - END_BYTES)):
-                file.seek(start)
-                found.update(file.read(END_BYTES))
-    return found.hexdigest()[:8]
 
 
 def structure(folder: Path) -> str | None:

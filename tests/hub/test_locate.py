@@ -15,8 +15,10 @@ from huggingface_hub.utils import validate_repo_id
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.hub import locate as module
 from rlhf_demo.hub.locate import (
+    ADAPTER_WEIGHTS,
     HUB_ID,
     adapter_base,
+    fingerprint,
     hub_megabytes,
     is_here,
     locate,
@@ -410,3 +412,15 @@ def test_name_that_the_hubs_client_raises_at_is_no_folder(name):
 def test_name_of_the_hub_fits_its_clients_rule(name):
     validate_repo_id(name)
     assert HUB_ID.fullmatch(name)
+
+
+def test_fingerprint_tells_weights_from_others_by_both_ends_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "END_BYTES", 2)
+    weights = tmp_path / "model.safetensors"
+    seen = set()
+    for content in (b"aaaaaaaa", b"baaaaaaa", b"aaaaaaab"):
+        weights.write_bytes(content)
+        seen.add(fingerprint(tmp_path))
+    assert len(seen) == 3 and all(len(one) == 8 for one in seen)
+    (tmp_path / ADAPTER_WEIGHTS).write_bytes(b"adapter")
+    assert fingerprint(tmp_path) not in seen

@@ -105,7 +105,7 @@ def test_texts_of_a_run_that_may_be_resumed_are_kept_under_the_model_that_wrote_
         weights.write_bytes(b"stopped at step 9")
         assert choices.author(name) != first
         with monkeypatch.context() as replaced:  # the folder, while the model is read
-            replaced.setattr("rlhf_demo.server.model_structure.open_plain", gone)
+            replaced.setattr("rlhf_demo.hub.locate.open_plain", gone)
             with pytest.raises(CheckpointError, match=r"cannot be read \(No such file"):
                 choices.author(name)
     assert choices.author(name) == name  # it has finished: this model stays

@@ -13,7 +13,7 @@ from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import model_structure
-from rlhf_demo.server.model_structure import MOST_MODEL_FILES, fingerprint, stamp, structure
+from rlhf_demo.server.model_structure import MOST_MODEL_FILES, stamp, structure
 from tests.tiny import save_tiny_model
 
 CPU = torch.device("cpu")
@@ -41,18 +41,6 @@ def test_a_training_of_any_rank_keeps_the_structure(adapter, changed):
     assert structure(adapter) == structure(CHECKPOINTS / "gpt2-mini-ppo")
     (changed / "value_head.safetensors").unlink()  # DPO has none
     assert structure(changed) == structure(adapter)
-
-
-def test_fingerprint_tells_weights_from_others_by_both_ends_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_structure, "END_BYTES", 2)
-    weights = tmp_path / "model.safetensors"
-    seen = set()
-    for content in (b"aaaaaaaa", b"baaaaaaa", b"aaaaaaab"):
-        weights.write_bytes(content)
-        seen.add(fingerprint(tmp_path))
-    assert len(seen) == 3 and all(len(one) == 8 for one in seen)
-    (tmp_path / ADAPTER_WEIGHTS).write_bytes(b"adapter")
-    assert fingerprint(tmp_path) not in seen
 
 
 def test_all_weights_trained_keep_the_structure_too(tmp_path):

@@ -5,7 +5,7 @@ import { h, say, soft } from "../../shared/dom.js";
 
 /** @typedef {import("../../types").ClassState} ClassState */
 
-const LOCAL = ["localhost", "127.0.0.1", "[::1]"];
+const LOCAL = ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"];
 const NEARBY =
   "This address works only on this computer. To let phones in, start the app with " +
   "GRADIO_SERVER_NAME=0.0.0.0 and open this page at the computer\u2019s network name or IP " +
