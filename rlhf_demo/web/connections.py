@@ -27,6 +27,9 @@ UNREAD_SECONDS = 30.0
 UNSENT_BYTES = 128_000
 """How much of an answer the system holds for a client that it cannot send yet. Otherwise it holds
 megabytes, and asks for more only when a third of them are sent: after 38 s at 35 kB/s."""
+MOST_UNREAD, MOST_UNREAD_OF_ALL = 20_000_000, 100_000_000
+"""Bytes of answers that the clients of one address, and all clients, have begun to read. A class of
+sixty that opens the page at once waits for 18 MB."""
 MOST_FILES = 10_000
 """Open files and connections, where the system allows that many; a usual limit is 1,024."""
 SHARE = 4
@@ -66,12 +69,14 @@ class Protocol(H11Protocol):
     most: ClassVar[int] = MOST_FILES // 2
     share: ClassVar[int] = SHARE
     _of_address: ClassVar[Counter[str]] = Counter()
+    _unread: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._address: str | None = None  # while the connection is counted
         self._emptied = 0  # how often the client has read what waited to be sent
         self._awaits_reader = False
+        self._held = 0  # bytes of the answer that the client reads slowly
         self._lines = 0  # of the head that is arriving
         next_event = self.conn.next_event
 
@@ -119,6 +124,7 @@ class Protocol(H11Protocol):
         if self._address is None:
             return
         super().connection_lost(exc)
+        self._hold(0)
         self._of_address[self._address] -= 1
         if not self._of_address[self._address]:
             del self._of_address[self._address]
@@ -138,15 +144,39 @@ class Protocol(H11Protocol):
         self._await_request()
 
     def pause_writing(self) -> None:
-        """Start the timer for a client that does not read the answer, unless it runs."""
+        """Count what a slow client has not read, and start the timer for it, unless it runs."""
         super().pause_writing()
         if not self._awaits_reader:
             self._await_reader()
+        self._hold(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Note that the client reads."""
+        self._hold(0)
         self._emptied += 1
         super().resume_writing()
+
+    def _hold(self, size: int) -> None:
+        """Count the bytes that wait for this client; close the connections with most if too many.
+
+        Behind a proxy, all connections come from one address, so only the bound for all holds.
+        """
+        unread, address = self._unread, self._address or ""
+        unread[address] += size - self._held
+        self._held = size
+        while self.share and unread[address] > MOST_UNREAD:
+            self._close_largest(address)
+        while unread.total() > MOST_UNREAD_OF_ALL:
+            self._close_largest(unread.most_common(1)[0][0])
+        if not unread[address]:
+            del unread[address]
+
+    def _close_largest(self, address: str) -> None:
+        every = (each for each in self.connections if isinstance(each, Protocol))
+        own = (each for each in every if (each._address or "") == address)
+        largest = max(own, key=lambda each: each._held)
+        largest._hold(0)
+        largest.transport.abort()
 
     def _await_reader(self) -> None:
         self._awaits_reader = True

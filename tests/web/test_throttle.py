@@ -672,6 +672,37 @@ def test_client_that_reads_slowly_but_steadily_gets_the_whole_answer(monkeypatch
     event_loops.run(asyncio.wait_for(test(), 120))
 
 
+@pytest.mark.parametrize(
+    ("name", "share", "left"), [("MOST_UNREAD", 4, 3), ("MOST_UNREAD_OF_ALL", 0, 2)]
+)
+def test_address_that_reads_slowly_loses_the_answers_that_take_most_memory(
+    monkeypatch, name, share, left
+):
+    """200 streams that were read at 175 bytes a second held 64 MB, where 5 are the limit."""
+    monkeypatch.setattr(connections.Protocol, "share", share)
+    # The server holds 95 kB of each answer, so three fit; one is another address's, and stays.
+    monkeypatch.setattr(connections, name, 300_000)
+    monkeypatch.setattr(connections, "UNSENT_BYTES", 1)
+
+    async def unread(connect, peer):
+        _, writer = await connect(peer)
+        own = writer.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_000)
+        writer.transport.pause_reading()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.sleep(0.2)
+
+    async def test():
+        async with served(bytes(8_000_000)) as connect:
+            await unread(connect, OTHER_PEER)
+            for _ in range(5):
+                await unread(connect, ONE_PEER)
+            assert connections.Protocol._of_address == {ONE_PEER: left, OTHER_PEER: 1}
+        assert not connections.Protocol._unread
+
+    event_loops.run(asyncio.wait_for(test(), 60))
+
+
 def test_address_with_many_connections_leaves_places_to_others(monkeypatch):
     """Of 20 it gets 4, when four times as many are free; another then gets 4 of 16."""
     monkeypatch.setattr(connections.Protocol, "most", 20)
