@@ -7,6 +7,7 @@
     |- HubError             the Hub refuses, fails or does not answer
     |- JobError             a run folder is in use, or cannot be started, resumed or stopped
     |- Refused              a person may not do this: it is not theirs, or not now, or too often
+    |  `- Unknown           the page does not know this person
     |- TrainingDiverged     a number stopped being finite; names the step and the metric
     `- ShapeError           tensors that belong together differ in shape
 
@@ -40,6 +41,10 @@ class JobError(DemoError):
 
 class Refused(DemoError):
     """A person may not do this: it is not theirs, or not now, or too often."""
+
+
+class Unknown(Refused):
+    """The page does not know this person."""
 
 
 class TrainingDiverged(DemoError):

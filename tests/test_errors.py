@@ -13,7 +13,7 @@ def test_tree_in_the_docstring_names_every_class_and_no_other():
         for name, one in vars(errors).items()
         if inspect.isclass(one) and one.__module__ == errors.__name__
     }
-    told = re.findall(r"^    (?:\|- |`- )?(\w+) ", errors.__doc__, re.M)
+    told = re.findall(r"^    (?:\|  )?(?:\|- |`- )?(\w+) ", errors.__doc__, re.M)
     assert sorted(told) == sorted(classes)
     assert all(issubclass(one, DemoError) for one in classes.values())
 

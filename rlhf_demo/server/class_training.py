@@ -336,7 +336,7 @@ class ClassTraining:
             return False
         with self.compute_lock.hold(Priority.CLASS):
             new = self._new_pairs(class_status, min(BATCH, missing))
-        self.rounds.add_pairs(class_status.collection, new)
+        self.rounds.add_pairs(class_status.collection, new, (class_status.round, class_status.kind))
         return missing > len(new)
 
     def _new_pairs(self, class_status: ClassStatus, count: int) -> list[NewPair]:

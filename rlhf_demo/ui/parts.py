@@ -15,6 +15,7 @@ from gradio.themes import Base
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from rlhf_demo.errors import Unknown
 from rlhf_demo.ui import scripts
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.web import lanes
@@ -81,14 +82,18 @@ def in_lane(function: Callable[..., Any]) -> Callable[..., Coroutine]:
 
 
 def answering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a server function that raises an error answer {"error": sentence}."""
+    """Let a server function that raises an error answer {"error": sentence}.
+
+    A student whom the page does not know may join again, so that answer says it: `unknown`.
+    """
 
     @wraps(function)
     def answer(*request: Any) -> Any:  # and the web request, where the function asks for it
         try:
             return function(*request)
         except Exception as error:  # noqa: BLE001  (in_words logs what is not the sender's fault)
-            return {"error": in_words(error, function.__name__)}
+            unknown = {"unknown": True} if isinstance(error, Unknown) else {}
+            return {"error": in_words(error, function.__name__), **unknown}
 
     return answer
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, Table, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
-from rlhf_demo.errors import DataError, Refused
+from rlhf_demo.errors import DataError, Refused, Unknown
 from rlhf_demo.votes.assignment import OPEN_POOL
 from rlhf_demo.votes.nicknames import likeness
 from rlhf_demo.votes.tables import (
@@ -91,7 +91,7 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
         lock: make other requests with this token wait, if the database locks rows.
 
     Raises:
-        Refused: it belongs to no row.
+        Unknown: it belongs to no row.
     """
     number, _, secret = token.partition(".") if isinstance(token, str) else ("", "", "")
     row = None
@@ -99,7 +99,7 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
         query = select(table).where(table.c.id == int(number))
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None or not hmac.compare_digest(row.secret_hash, hash_of(secret)):
-        raise Refused("this page does not know you: join again, or reload the page")
+        raise Unknown("this page does not know you: join again, or reload the page")
     return row
 
 

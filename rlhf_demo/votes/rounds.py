@@ -144,7 +144,7 @@ class Rounds:
             over = current_round(connection, collection.id)
         return blind_result(self.store, over)
 
-    def next_round(self, token: str, question: str | None = None) -> int:
+    def next_round(self, token: str, question: str | None = None, ends: int | None = None) -> int:
         """Begin the next feedback round; return its number.
 
         Its reward model learns from the feedback of all rounds so far, never from blind votes.
@@ -152,12 +152,16 @@ class Rounds:
         Args:
             token: the instructor's.
             question: a new question; None keeps the old one.
+            ends: the round that the instructor's screen shows; None if it does not matter.
 
         Raises:
-            Refused: the blind vote has not been revealed yet, or the question is empty or too long.
+            Refused: that round is over, the blind vote has not been revealed yet, or the question
+                is empty or too long.
         """
         with self.database.writing() as connection:
             collection, latest = self._current(connection, token)
+            if ends not in (None, latest.number):
+                raise Refused(f"round {ends} is over: the class is in round {latest.number}")
             if latest.kind == "blind" and latest.state != "revealed":
                 raise Refused("the blind vote is still open: reveal it first")
             asked = latest.question_id
@@ -224,20 +228,28 @@ class Rounds:
                 connection.execute(count.select_from(pairs).where(*here)).scalar_one(),
             )
 
-    def add_pairs(self, collection: int, new: Sequence[NewPair]) -> None:
+    def add_pairs(
+        self,
+        collection: int,
+        new: Sequence[NewPair],
+        written_for: tuple[int, str] | None = None,
+    ) -> None:
         """Add sampled pairs to the current round.
 
         Args:
             collection: the class's id.
             new: the pairs; in a blind round `first` is the base's text and `second` the
                 contender's.
+            written_for: number and kind of the round that it was when the writing began; None if
+                the pairs fit any round. Those of a blind vote are on test prompts, so a feedback
+                round must not get them.
 
         Raises:
             Refused: the round is over, or the pairs of a blind round come from other models.
         """
         with self.database.writing() as connection:
             _, latest = self._there(connection, collection)
-            if latest.state != "open":
+            if latest.state != "open" or written_for not in (None, (latest.number, latest.kind)):
                 raise Refused("this round is over: begin the next one first")
             blind = latest.kind == "blind"
             models = {(pair.first_model, pair.second_model) for pair in new}

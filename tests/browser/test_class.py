@@ -94,6 +94,14 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
     for page in (screen, ann.page, bob.page):
         expect(page.locator(".rl-blind-result")).to_contain_text("Votes: PPO")
 
+    # A student who is removed after the reveal takes the votes away, from the class's screen too.
+    shown = screen.locator(".rl-blind-result").inner_text()
+    screen.get_by_text("2 students on phones: see names").click()
+    screen.get_by_role("button", name="Remove").first.click()
+    question = screen.get_by_role("group").filter(has_text="This deletes the student")
+    question.locator(".rl-danger").click()
+    expect(screen.locator(".rl-blind-result")).not_to_have_text(shown)
+
     screen.get_by_role("button", name="Next round").click()
     expect(bob.page.locator(".rl-student-head")).to_contain_text("round 2")
     expect(bob.page.locator(".rl-ballot-side button").first).to_be_enabled()

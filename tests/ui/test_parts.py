@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rlhf_demo.errors import ConfigError
+from rlhf_demo.errors import ConfigError, Unknown
 from rlhf_demo.ui.parts import answering, css, encoded, head
 
 
@@ -14,6 +14,13 @@ def test_error_of_a_server_function_is_its_answer_in_a_sentence():
 
     assert answering(refuse)("tab") == {"error": "there is no tab: choose another"}
     assert answering(str.upper)("tab") == "TAB"
+
+
+def test_who_is_unknown_is_told_so_and_may_join_again():
+    def refuse(request):
+        raise Unknown("this page does not know you")
+
+    assert answering(refuse)(0) == {"error": "this page does not know you", "unknown": True}
 
 
 def test_answer_is_json_and_no_number_that_json_has_not():

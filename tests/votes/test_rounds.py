@@ -135,10 +135,15 @@ def test_new_question_begins_with_no_votes(store, classes, rounds):
     assert rounds.due_for_retraining(opened.collection, [], 0.0)
     learned = named(rounds.training_votes(opened.collection))
     rounds.mark_trained(opened.collection, 10)
-    rounds.next_round(opened.token, "Which is longer?")
+    rounds.next_round(opened.token, "Which is longer?", ends=1)
+    with pytest.raises(Refused, match="round 1 is over: the class is in round 2"):
+        rounds.next_round(opened.token, "Which is longer?", ends=1)  # from another screen
     assert not rounds.due_for_retraining(opened.collection, learned, 0.0)
     assert classes.student_view(secret)["question"] == "Which is longer?"
-    rounds.add_pairs(opened.collection, new_pairs(20, start=50))
+    for late in ((1, "feedback"), (2, "blind")):
+        with pytest.raises(Refused, match="this round is over"):  # when its pairs were written
+            rounds.add_pairs(opened.collection, new_pairs(1, start=40), late)
+    rounds.add_pairs(opened.collection, new_pairs(20, start=50), (2, "feedback"))
     for _ in range(13):
         answer_one(store, secret)
     assert rounds.due_for_retraining(opened.collection, learned, 0.0)

@@ -340,8 +340,15 @@ class ClassMode:
         return self.rounds.reveal(request["token"])
 
     def next_round(self, request: dict[str, Any]) -> dict[str, int]:
-        """Start the next round of feedback, with another question if one is given."""
-        number = self.rounds.next_round(request["token"], request.get("question") or None)
+        """Start the next round of feedback, with another question if one is given.
+
+        Args:
+            request: `token`, `question`, `round` (the one that ends: two screens may ask at once).
+        """
+        question, ends = request.get("question") or None, request.get("round")
+        number = self.rounds.next_round(
+            request["token"], question, None if ends is None else int(ends)
+        )
         self.training.wake()
         return {"round": number}
 

@@ -188,7 +188,7 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, l
   const poller = poll(seen.page, EVERY, async () => {
     const answer = await server.student_state({ secret });
     showProblem(seen.problem, answer.error);
-    seen.again.hidden = !answer.error;
+    seen.again.hidden = !answer.unknown; // a full disk is no reason to give the place up
     if (answer.error) {
       pairs.pause("\u00A0");
       return;

@@ -38,7 +38,7 @@ const offers = (questions, ask, view, started) => {
   };
   const next = () => {
     const again = questionField(questions, "the same question");
-    const go = () => ask("next_round", { question: again.get() });
+    const go = () => ask("next_round", { question: again.get(), round: view().round });
     return [askButton("Next round", go, MAIN), again.box];
   };
   const blind = "Open the blind vote: base against PPO";
@@ -62,6 +62,7 @@ export const actions = (about, ask, now) => {
   const box = h("div", { class: "rl-class-actions" });
   const outcome = h("div", { hidden: true });
   let shown = "";
+  let told = "";
   const offered = offers(about.questions, ask, now, () => (shown = ""));
   return {
     story,
@@ -71,10 +72,12 @@ export const actions = (about, ask, now) => {
       const stage = stageOf(view);
       say(story, stageWords(stage, view));
       outcome.hidden = stage !== "revealed";
+      const result = JSON.stringify(view.blind); // it changes if a student is removed
+      if (stage === "revealed" && result !== told) fill(outcome, blindResult(view.blind));
+      told = result;
       const key = `${stage} ${view.round} ${view.ppo && view.ppo.id}`;
       if (key === shown) return;
       shown = key;
-      if (stage === "revealed") fill(outcome, blindResult(view.blind));
       fill(box, offered[stage]());
     },
   };

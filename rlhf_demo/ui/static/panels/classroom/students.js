@@ -23,7 +23,7 @@ export const carelessList = (ask) => {
   const line = (/** @type {ClassState["careless"][number]} */ row) => {
     const { voter, left_out: out } = row;
     const act = () => ask("leave_out", { voter, left_out: !out });
-    const words = out ? "Count these votes again" : "Leave these votes out";
+    const words = out ? "Train on these votes again" : "Leave these votes out of training";
     return h(
       "p",
       { class: "rl-careless-row" },
