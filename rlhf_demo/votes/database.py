@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
@@ -48,7 +49,8 @@ OWN_WORDS = {
 
 def database_url(folder: str | Path) -> str:
     """Return the address of the votes: `DATABASE_URL` if set, else votes.db in the folder."""
-    return os.environ.get("DATABASE_URL") or f"sqlite:///{Path(folder).absolute()}/votes.db"
+    path = quote(str(Path(folder).absolute()))  # a ? in it would begin SQLAlchemy's options
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{path}/votes.db"
 
 
 def sqlite_file(url: str) -> Path | None:

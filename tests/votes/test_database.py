@@ -46,6 +46,8 @@ def test_sqlite_waits_for_the_disk_and_keeps_its_keys(store):
 def test_url_comes_from_the_environment_or_the_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("DATABASE_URL", raising=False)
     assert database_url(tmp_path) == f"sqlite:///{tmp_path}/votes.db"
+    odd = tmp_path / "what? 100%25 of #1"
+    assert sqlite_file(database_url(odd)) == odd / "votes.db"
     monkeypatch.setenv("DATABASE_URL", "postgresql://there/votes")
     assert database_url(tmp_path) == "postgresql://there/votes"
 

@@ -13,6 +13,7 @@ from rlhf_demo.runs.run import Status
 from rlhf_demo.server import space
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.payloads import StripStage, StripState
+from rlhf_demo.votes.pairs import FEWEST_TO_TELL
 from rlhf_demo.votes.store import Store
 from rlhf_demo.web.lanes import voting
 
@@ -69,6 +70,8 @@ class Strip:
             return _progress(row)
         try:
             report = read_figures(self.jobs.find(row["id"]).folder / "report.json", RewardReport)
+            if report.get("different_pairs", FEWEST_TO_TELL) < FEWEST_TO_TELL:
+                return "too few pairs to tell"
             low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
             return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
         except (DemoError, OSError, KeyError, TypeError, ValueError):

@@ -89,5 +89,8 @@ def test_list_in_place_of_an_accuracy_is_not_multiplied(shared, store, monkeypat
         return next(stage for stage in stages if stage["tab"] == "reward model")["line"]
 
     assert line(accuracy=0.87, accuracy_low=0.85, accuracy_high=0.89) == "87% right [85, 89]"
+    assert line(accuracy=0, accuracy_low=0, accuracy_high=0.6, different_pairs=3) == (
+        "too few pairs to tell"
+    )
     assert line(accuracy=0.87, accuracy_low=[0] * 1000, accuracy_high=0.89) == "finished"
     assert line(accuracy=0.87, accuracy_low="x", accuracy_high=0.89) == "finished"
