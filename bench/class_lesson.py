@@ -88,13 +88,14 @@ class Session:
         }  # fmt: skip
 
     def _vote(self) -> int:
-        """Write all pairs of the round, and let the students answer until none is left."""
-        while self.training.look_after(self.opened.collection):
-            pass
+        """Let the students answer until none is left, and write more pairs as they do."""
         votes = quiet = 0
         while quiet < 10:  # a student who answered too fast waits
+            more = self.training.write_pairs(
+                self.training.rounds.class_status(self.opened.collection)
+            )
             answered = self.students.step()
-            votes, quiet = votes + answered, 0 if answered else quiet + 1
+            votes, quiet = votes + answered, 0 if answered or more else quiet + 1
             time.sleep(PAUSE_SECONDS)
         return votes
 

@@ -162,7 +162,7 @@ class ClassTraining:
                 self.records.end_training(collection)  # the class has another question now
             self._take_result(class_status)
             self._retrain(class_status)
-        return self._write_pairs(class_status)
+        return self.write_pairs(class_status)
 
     def row(self, run: str | None) -> RunRow | None:
         """Return a run's row in the list of runs, or None if it was deleted."""
@@ -320,8 +320,12 @@ class ClassTraining:
         """Return how many pairs each student of a class should answer in a round of this kind."""
         return BLIND_EACH if kind == "blind" else self.records.read(collection)["each"]
 
-    def _write_pairs(self, class_status: ClassStatus) -> bool:
-        """Write a batch of pairs if the round needs more; say whether it still needs more."""
+    def write_pairs(self, class_status: ClassStatus) -> bool:
+        """Write a batch of pairs if the round needs more; say whether it still needs more.
+
+        Raises:
+            DemoError: the round is over, or the texts do not differ.
+        """
         if class_status.round_state != "open":
             return False
         if class_status.lesson and class_status.pairs:  # the lesson needs the models, too
