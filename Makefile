@@ -1,4 +1,4 @@
-.PHONY: help install test mutants flood faults check format docs app image examples screenshots quickstart
+.PHONY: help install test mutants flood soak faults release-check check format docs app image examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -14,6 +14,9 @@ mutants:  ## break the code in hundreds of small ways, one at a time, to see tha
 
 flood:  ## attack a running page for some minutes while a class of thirty uses it and must lose nothing
 	python -m bench.flood
+
+soak:  ## use a page for an hour as thirty viewers do, and see that nothing grows, is lost or is left
+	python -m bench.soak
 
 faults:  ## kill a training at a hundred random moments, and compare each resumed run with one never killed
 	RLHF_DEMO_KILLS=100 python -m pytest -q tests/faults
@@ -51,6 +54,9 @@ examples:  ## train the example runs again and put their records into checkpoint
 	python -m rlhf_demo.cli.ship example runs/examples/quick ppo-quick "PPO, quick"
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
 	python -m rlhf_demo.cli.ship duel
+
+release-check:  ## all that a release must pass, on a clean clone (Debian, as root; three hours)
+	.ci/release
 
 screenshots:  ## retake the pictures in docs/ from a running job (3 minutes)
 	python -m bench.screenshots
