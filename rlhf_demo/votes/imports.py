@@ -20,7 +20,15 @@ from rlhf_demo.votes.queries import (
     new_voter,
     question_id,
 )
-from rlhf_demo.votes.tables import assignments, collections, demonstrations, rankings
+from rlhf_demo.votes.tables import (
+    assignments,
+    collections,
+    demonstrations,
+    pairs,
+    questions,
+    rankings,
+    rounds,
+)
 from rlhf_demo.votes.vote import Demonstration, NewPair, Ranking, Vote
 
 R = TypeVar("R", Vote, Demonstration, Ranking)
@@ -51,12 +59,14 @@ def keep_votes(
         source: SHA-256 of the file.
 
     Returns:
-        The collection's id, and the number of duplicate votes that were left out.
+        The collection's id, and the number of votes that were left out: those that are here
+        already, such as those of this page's own export, and others of a voter on the same pair.
 
     Raises:
-        Refused: this file has been imported before, or is being imported.
+        Refused: this file has been imported before, is being imported, or has nothing new.
     """
     imported = _Import(database, now, source)
+    imported.here = _answers_here(database, votes)
     imported.keep_all(votes, imported.keep_vote)
     return imported.collection, len(votes) - len(imported.seen)
 
@@ -66,6 +76,7 @@ def keep_demonstrations(
 ) -> tuple[int, int]:
     """Store a file's demonstrations in a collection of their own, as `keep_votes` does."""
     imported = _Import(database, now, source)
+    imported.here = _texts_here(database, texts)
     imported.keep_all(texts, imported.keep_demonstration)
     return imported.collection, len(texts) - len(imported.seen)
 
@@ -75,6 +86,7 @@ def keep_rankings(
 ) -> tuple[int, int]:
     """Store a file's rankings in a collection of their own, as `keep_votes` does."""
     imported = _Import(database, now, source)
+    imported.here = _rankings_here(database, ranked)
     imported.keep_all(ranked, imported.keep_ranking)
     return imported.collection, len(ranked) - len(imported.seen)
 
@@ -96,6 +108,7 @@ class _Import:
         self.voters: dict[int, int] = {}
         self.pairs: dict[Texts, int] = {}
         self.seen: set[tuple[Any, ...]] = set()
+        self.here: set[tuple[Any, ...]] = set()
         with database.writing() as connection:
             known = select(collections.c.id).where(collections.c.source == source)
             if connection.execute(known).scalar() is not None:
@@ -114,6 +127,8 @@ class _Import:
                 with self.database.writing() as connection:
                     for row in rows[start : start + BATCH]:
                         keep(connection, row)
+            if not self.seen:
+                raise Refused("nothing in this file is new: its rows are here already")
             with self.database.writing() as connection:
                 self._set_state(connection, "open")
         except BaseException:
@@ -126,7 +141,11 @@ class _Import:
         connection.execute(this.values(state=state))
 
     def keep_vote(self, connection: Connection, vote: Vote) -> None:
-        """Insert a vote, unless the same voter has answered the same pair."""
+        """Insert a vote, unless it is here or the same voter has answered the same pair."""
+        chosen = {"first": vote.first, "second": vote.second}.get(vote.choice, vote.choice)
+        texts_of = frozenset((vote.first, vote.second))
+        if (vote.prompt, texts_of, vote.question, chosen, int(vote.time)) in self.here:
+            return
         round_id = self._round(connection, vote.round)
         voter = self._voter(
             connection, vote.voter, simulated=vote.simulated, left_out=vote.left_out
@@ -155,6 +174,8 @@ class _Import:
     def keep_demonstration(self, connection: Connection, demonstration: Demonstration) -> None:
         """Insert a demonstration, unless the same voter wrote the same text for the same prompt."""
         one = demonstration
+        if (one.prompt, one.completion, one.question, int(one.time)) in self.here:
+            return
         if not self._is_new(one.round, one.voter, one.question, one.prompt, one.completion):
             return
         row = {
@@ -170,6 +191,8 @@ class _Import:
     def keep_ranking(self, connection: Connection, ranking: Ranking) -> None:
         """Insert a ranking, unless the same voter ranked the same texts."""
         one = ranking
+        if (one.prompt, one.texts, one.order, one.question, int(one.time)) in self.here:
+            return
         if not self._is_new(one.round, one.voter, one.question, one.prompt, frozenset(one.texts)):
             return
         names = ("prompt", "first", "second", "third", "fourth", "model", "seed")
@@ -202,6 +225,84 @@ class _Import:
             made, *_ = new_voter(connection, self.now, self.collection, "imported", **traits)
             self.voters[number] = made
         return self.voters[number]
+
+
+def _span(rows: Sequence[R]) -> tuple[float, float]:
+    """Return the seconds from the first row to the last; a file has whole seconds."""
+    times = [row.time for row in rows]
+    return min(times), max(times) + 1
+
+
+OF_THE_PAGE = "open", "import"
+"""Kinds of collections whose rows a page shows as its own; a class's are its instructor's."""
+
+
+def _answers_here(database: Database, votes: Sequence[Vote]) -> set[tuple[Any, ...]]:
+    """Return what tells the answers of that time that this page has: a file may be its own."""
+    columns = (
+        pairs.c.prompt, pairs.c.first, pairs.c.second, questions.c.text.label("question"),
+        assignments.c.choice, assignments.c.voted_at,
+    )  # fmt: skip
+    query = (
+        select(*columns)
+        .join(pairs, pairs.c.id == assignments.c.pair_id)
+        .join(questions, questions.c.id == assignments.c.question_id)
+        .join(rounds, rounds.c.id == pairs.c.round_id)
+        .join(collections, collections.c.id == rounds.c.collection_id)
+        .where(collections.c.kind.in_(OF_THE_PAGE), assignments.c.choice.is_not(None))
+        .where(assignments.c.voted_at.between(*_span(votes)))
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return {
+        (
+            row.prompt,
+            frozenset((row.first, row.second)),
+            row.question,
+            {"first": row.first, "second": row.second}.get(row.choice, row.choice),
+            int(row.voted_at),
+        )
+        for row in rows
+    }
+
+
+def _texts_here(database: Database, texts: Sequence[Demonstration]) -> set[tuple[Any, ...]]:
+    """Return what tells the demonstrations of that time that this page has."""
+    query = (
+        select(demonstrations, questions.c.text.label("question"))
+        .join(questions, questions.c.id == demonstrations.c.question_id)
+        .join(rounds, rounds.c.id == demonstrations.c.round_id)
+        .join(collections, collections.c.id == rounds.c.collection_id)
+        .where(collections.c.kind.in_(OF_THE_PAGE))
+        .where(demonstrations.c.written_at.between(*_span(texts)))
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return {(row.prompt, row.completion, row.question, int(row.written_at)) for row in rows}
+
+
+def _rankings_here(database: Database, ranked: Sequence[Ranking]) -> set[tuple[Any, ...]]:
+    """Return what tells the rankings of that time that this page has."""
+    query = (
+        select(rankings, questions.c.text.label("question"))
+        .join(questions, questions.c.id == rankings.c.question_id)
+        .join(rounds, rounds.c.id == rankings.c.round_id)
+        .join(collections, collections.c.id == rounds.c.collection_id)
+        .where(collections.c.kind.in_(OF_THE_PAGE), rankings.c.best_first.is_not(None))
+        .where(rankings.c.ranked_at.between(*_span(ranked)))
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return {
+        (
+            row.prompt,
+            (row.first, row.second, row.third, row.fourth),
+            row.best_first,
+            row.question,
+            int(row.ranked_at),
+        )
+        for row in rows
+    }
 
 
 def _texts(vote: Vote) -> Texts:

@@ -163,7 +163,7 @@ test("what votes are worth", () => {
   assert.match(trainWords(10, 0, 10, 25), /^10 preferences\. .* once 25 pairs are held out/);
   assert.match(importWords({ kept: 5, double: 2, what: "vote" }), /^5 votes imported; 2 left out/);
   const twice = importWords({ kept: 1, double: 2, what: "text" });
-  assert.equal(twice, "1 written text imported; 2 left out because they were in the file twice.");
+  assert.equal(twice, "1 written text imported; 2 left out because they were here already.");
   const once = importWords({ kept: 3, double: 0, what: "text" });
   assert.equal(once, "3 written texts imported.");
 });
@@ -179,7 +179,7 @@ test("rankings are counted as what they are, with their pairs", () => {
   assert.match(trainWords(5, 3, 8, 10), /^5 preferences and 3 rankings with 18 pairs\. A fifth/);
   assert.match(trainWords(0, 8, 8, 10), /^8 rankings with 48 pairs\. .* counts as a sixth of a vote\./);
   const imported = importWords({ kept: 1, double: 1, what: "ranking" });
-  assert.match(imported, /^1 ranking imported; 1 left out because .* ranked the same texts\. To train/);
+  assert.match(imported, /^1 ranking imported; 1 left out because it was here already, or .* the same texts\. To/);
 });
 
 test("a reward model says from what it learned, and only what there was", () => {

@@ -197,7 +197,8 @@ def test_newest_votes_are_counted_however_many_strangers_have_left(store, monkey
     store.add_pairs(new_pairs(4))
     secret = store.visit("here")
     prompts = [answer(store, secret).prompt for _ in range(4)]
-    store.add_votes([replace(vote, collection=0) for vote in store.votes()[:1]], "a" * 64)
+    oldest = store.votes()[0]
+    store.add_votes([replace(oldest, collection=0, time=oldest.time + 60)], "a" * 64)
     read = store.votes(classes=False)
     assert [vote.prompt for vote in read if vote.collection == store.open_collection] == prompts[2:]
     assert len(read) == 3  # and that of a file, which its owner brought

@@ -1,10 +1,12 @@
 """The Feedback tab: what its server functions answer, and what they refuse."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+import json
 import os
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -237,8 +239,12 @@ def test_rankings_are_counted_exported_imported_and_trained_on(files, store, tmp
     file = files.export_rankings({"format": "jsonl"})
     assert (file["rows"], file["name"]) == (8, "rankings.jsonl")
     other = shutil.copy(file_of(file), tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == NOTHING_NEW
+    rows = [json.loads(line) for line in Path(other).read_text().splitlines()]
+    later = [row | {"time": "2026-11-29T12:00:00Z"} for row in rows]  # of another page
+    Path(other).write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, *later]))
     assert files.take_file(other, HAPPY, "ann", HTTP) == {
-        "imported": {"kept": 8, "double": 0, "what": "ranking"}
+        "imported": {"kept": 8, "double": 8, "what": "ranking"}
     }
     assert files.quality({"question": GOOD})["rankings_together"] == 16
     run = files.train({"question": HAPPY, "secret": "ann"}, HTTP)["run"]
@@ -289,6 +295,23 @@ def test_of_thousands_of_careless_voters_some_are_listed(tab, store, monkeypatch
 
 # -- files -----------------------------------------------------------------------------------------
 
+NOTHING_NEW = {"error": "nothing in this file is new: its rows are here already"}
+
+
+def empty(store, table):
+    with store.database.writing() as connection:
+        connection.exec_driver_sql(f"DELETE FROM {table}")
+
+
+def test_an_export_of_this_page_adds_nothing_in_either_layout(files, store, tmp_path):
+    """Each import doubled the votes, and the intervals shrank as if others had voted."""
+    people_vote(store, 3, people=1)
+    for number, everything in enumerate((True, False)):
+        file = file_of(files.export({"format": "jsonl", "everything": everything}))
+        other = shutil.copy(file, tmp_path / f"{number}.jsonl")
+        assert files.take_file(str(other), HAPPY, "ann", HTTP) == NOTHING_NEW
+    assert files.quality({"question": HAPPY})["votes"] == 3
+
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
@@ -296,10 +319,12 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     told = files.export({"format": kind, "everything": True})
     assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
     other = shutil.copy(file_of(told), tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == NOTHING_NEW
+    empty(store, "showings")  # as on another page
     assert files.take_file(other, HAPPY, "ann", HTTP) == {
         "imported": {"kept": 3, "double": 0, "what": "vote"}
     }
-    assert files.quality({"question": HAPPY})["votes"] == 6
+    assert files.quality({"question": HAPPY})["votes"] == 3
     assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
 
 
@@ -357,10 +382,12 @@ def test_exported_texts_are_read_by_another_page(files, store, tmp_path, kind):
     told = files.export_texts({"format": kind, "secret": "bob"})
     assert (told["rows"], told["name"]) == (1, f"demonstrations.{kind}")
     other = shutil.copy(file_of(told), tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == NOTHING_NEW
+    empty(store, "demonstrations")
     assert files.take_file(other, HAPPY, "ann", HTTP) == {
         "imported": {"kept": 1, "double": 0, "what": "text"}
     }
-    assert [one.completion for one in files.texts.texts("")] == [" was a joy."] * 2
+    assert [one.completion for one in files.texts.texts("")] == [" was a joy."]
     assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
 
 

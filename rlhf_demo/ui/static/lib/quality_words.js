@@ -83,13 +83,14 @@ export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) =>
 
 /** @param {{kept: number, double: number, what: string}} imported */
 export const importWords = ({ kept, double, what }) => {
+  const was = double === 1 ? "it was" : "they were";
   if (what === "text") {
-    const were = double === 1 ? "it was" : "they were";
-    const twice = double ? `; ${double} left out because ${were} in the file twice` : "";
+    const twice = double ? `; ${double} left out because ${was} here already` : "";
     return `${counted(kept, "written text")} imported${twice}.`;
   }
   const toTrain = "choose their question on the Reward model tab.";
   const did = what === "ranking" ? "ranked the same texts" : "answered the same pair";
-  const out = double ? `; ${double} left out because the same voter had already ${did}` : "";
+  const twice = `because ${was} here already, or the same voter had already ${did}`;
+  const out = double ? `; ${double} left out ${twice}` : "";
   return `${counted(kept, what)} imported${out}. To train on imported ${what}s, ${toTrain}`;
 };
