@@ -178,6 +178,14 @@ class Jobs:
         log = self._folders.executor.log_end(self.find(run_id).folder)
         return without_paths("\n".join(log.splitlines()[-lines:]))
 
+    def is_of_the_page(self, run_id: str) -> bool:
+        """Say whether a page queued the run, so that no other run has its id.
+
+        Raises:
+            JobError: there is no such run.
+        """
+        return (self.find(run_id).folder / "job.json").is_file()
+
     def may_change(self, run_id: str, secret: str) -> bool:
         """Say whether the secret's holder may stop, resume and delete the run.
 

@@ -190,13 +190,14 @@ class Choices:
             value: the option, such as a shipped name or the folder of a run.
             listed: the list.
             engine_name: `policy`, `reward`, `judge` or `pairs`. It is asked about the few ids that
-                can be right, because votes are all read and written to a folder to name them.
+                can be right.
         """
         path = Path(str(value))
+        votes = self.votes.id_of(path) if self.votes else ""
+        if votes in (chosen for _, chosen in listed):
+            return votes  # the same question's votes, of which there may be more by now
         possible = {str(value), path.name, path.parent.name}
         possible.add(f"{path.parent.parent.name}@{path.name}")
-        if self.votes:
-            possible.add(self.votes.id_of(path))
         ids = (chosen for _, chosen in listed if chosen in possible)
         return next((chosen for chosen in ids if engine_name(chosen) == value), None)
 
@@ -225,8 +226,8 @@ class Choices:
     def author(self, chosen: str) -> str:
         """Return the name under which a model's texts are kept with the votes on them.
 
-        A run that has not finished may be resumed, and then has another model: until then, a
-        fingerprint after a # tells its present model from that one.
+        A run that has not finished may be resumed, and one of the command line made anew under its
+        name. Then it has another model: a fingerprint after a # tells its present one from that.
 
         Raises:
             DemoError: the model's files cannot be read.
@@ -234,7 +235,7 @@ class Choices:
         if not self._is_run(chosen, "policy"):
             return chosen
         run = self.jobs.find(chosen)
-        if run.status["status"] == Status.FINISHED:
+        if run.status["status"] == Status.FINISHED and self.jobs.is_of_the_page(chosen):
             return chosen
         try:
             return f"{chosen}#{fingerprint(run.model_folder)}"
@@ -411,17 +412,23 @@ class Choices:
             DemoError: one of them would have to be fetched, or cannot be found.
         """
         for name in names:
-            if name not in self.settings.hub and not is_here(name):
-                raise ConfigError(
-                    f"{name[:60]!r} would have to be fetched from the Hub: choose it in a form "
-                    "first"
-                )
+            if name in self.settings.hub or is_here(name):
+                continue
+            home = (REPOSITORY / os.path.expanduser(name)).parent
+            if home.resolve() == self.settings.runs.resolve():
+                raise ConfigError(f"the run {Path(name).name} is not here any more")
+            raise ConfigError(
+                f"{name[:60]!r} would have to be fetched from the Hub: choose it in a form first"
+            )
 
     def path(self, folder: Path) -> str:
-        """Name a folder as the command line would: relative to the repository if it lies in it."""
-        folder = folder.resolve()
-        home = CHECKPOINTS.parent
-        return os.path.relpath(folder, home) if folder.is_relative_to(home) else str(folder)
+        """Name a folder as the command line would: relative to the repository if it lies in it.
+
+        A page that was started from elsewhere could not find it by such a name.
+        """
+        folder, home = folder.resolve(), CHECKPOINTS.parent
+        within = folder.is_relative_to(home) and Path.cwd().resolve() == home.resolve()
+        return os.path.relpath(folder, home) if within else str(folder)
 
     def _is_run(self, chosen: str, makes: str) -> bool:
         return any(

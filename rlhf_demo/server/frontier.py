@@ -61,6 +61,10 @@ class Progress(TypedDict):
     total: int
 
 
+RunKey = tuple[str, str]
+"""A run's id, and when it was made: the command line may make another one under the same name."""
+
+
 class Frontier:
     """Shows the record, and measures runs by the ids of the lists."""
 
@@ -68,7 +72,7 @@ class Frontier:
         self, choices: Choices, model_cache: ModelCache, compute_lock: ComputeLock
     ) -> None:
         self.choices, self.model_cache, self.compute_lock = choices, model_cache, compute_lock
-        self._measured: OrderedDict[str, dict[str, OwnRun]] = OrderedDict()  # by each judge
+        self._measured: OrderedDict[RunKey, dict[str, OwnRun]] = OrderedDict()  # by each judge
         self._lock = threading.Lock()
         self._record: FrontierRecord | None = None
         self._state: FrontierState | None = None  # of the record alone
@@ -96,13 +100,13 @@ class Frontier:
         Raises:
             DataError: the record is missing or damaged.
         """
-        there = {row["id"] for row in self.choices.jobs.overview()}
+        there = {(row["id"], row["created_at"]) for row in self.choices.jobs.overview()}
         with self._lock:
             if self._state is None:
                 self._state = state_of(self.record())
             for deleted in set(self._measured) - there:
                 del self._measured[deleted]
-            own = self._measured.get(str(run_id))
+            own = next((one for key, one in self._measured.items() if key[0] == run_id), None)
             views: list[JudgeView] = [
                 {**view, "own": [own[view["judge"]]] if own else []}
                 for view in self._state["judges"]
@@ -137,7 +141,8 @@ class Frontier:
         measured, models = describe_run(run), models_of(run, MOST_MODELS)
         self.choices.check_here(run.config["options"]["policy"])
         total = len(models) * len(record["prompts"])
-        if run_id in self._measured:  # its models do not change any more
+        key = run_id, run.config["created_at"]
+        if key in self._measured:  # its models do not change any more
             yield {"run": run_id, "done": total, "total": total}
             return
         yield {"run": run_id, "done": 0, "total": total}
@@ -160,8 +165,8 @@ class Frontier:
                 yield {"run": run_id, "done": done, "total": total}
         own = {judge: own_run(record["runs"], measured, judge) for judge in judges}
         with self._lock:
-            self._measured[run_id] = own
-            self._measured.move_to_end(run_id)
+            self._measured[key] = own
+            self._measured.move_to_end(key)
             while len(self._measured) > MOST_KEPT:
                 self._measured.popitem(last=False)
 

@@ -109,6 +109,8 @@ def test_texts_of_a_run_that_may_be_resumed_are_kept_under_the_model_that_wrote_
             with pytest.raises(CheckpointError, match=r"cannot be read \(No such file"):
                 choices.author(name)
     assert choices.author(name) == name  # it has finished: this model stays
+    (run.folder / "job.json").unlink()  # the command line may make another under this name
+    assert choices.author(name).startswith(f"{name}#")
     assert choices.author(f"{name}@5") == f"{name}@5" and choices.author("gpt2-mini") == "gpt2-mini"
 
 

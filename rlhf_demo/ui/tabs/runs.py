@@ -92,15 +92,22 @@ class RunsTab:
             filled = self.filled(str(event.run))
         except DemoError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        missing = [
+            f"\u201c{field.label}\u201d"
+            for field, shown in filled.items()
+            if isinstance(shown, dict) and shown["value"] is None
+        ]
+        but = f" Choose {' and '.join(missing)} anew: what the run had is not in the list."
         gr.Info(
-            "The form now has this run's settings. Change them under Your own settings, then start."
+            f"The form now has this run's settings.{but if missing else ''} Change them under "
+            "Your own settings, then start."
         )
         return filled
 
     def filled(self, run_id: str) -> dict[Any, Any]:
         """Return the values of the form's fields for a run's settings.
 
-        A field keeps its value if the run's setting is not in the field's list.
+        A field is emptied if the run's setting is not in the field's list.
 
         Raises:
             DemoError: there is no such run, or this kind of run cannot be started here.
@@ -123,8 +130,7 @@ class RunsTab:
             if name in named:
                 choices_listed, engine_name = named[name][0](), named[name][1]
                 chosen = choices.listed_as(value, choices_listed, engine_name)
-                update = gr.update(choices=choices_listed)
-                values[field] = update | {"value": chosen} if chosen else update
+                values[field] = gr.update(choices=choices_listed, value=chosen)
             elif value is not None:
                 values[field] = value
         return values

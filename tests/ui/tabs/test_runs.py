@@ -290,6 +290,17 @@ def test_running_again_looks_up_only_the_data_that_the_run_can_have(forms, tab, 
     assert asked == ["shipped"]
 
 
+def test_running_again_on_votes_takes_those_of_the_same_question_however_many(
+    forms, tab, jobs, monkeypatch
+):
+    """One vote more, and the form took the shipped pairs without a word."""
+    listed = [("shipped", "shipped"), ("votes: A (44)", "votes-0a")]
+    monkeypatch.setattr(tab.shared.choices, "data", lambda: listed)
+    monkeypatch.setattr(tab.shared.choices, "votes", SimpleNamespace(id_of=lambda path: "votes-0a"))
+    shown = forms(start(jobs, "reward", data="/runs/votes/votes-of-40"))
+    assert shown["data"]["value"] == "votes-0a"
+
+
 def test_running_again_chooses_the_runs_method(forms, tab, jobs):
     assert forms(start(jobs))["method"] == "ppo"
     assert "method" not in forms(start(jobs, "reward"))
@@ -305,9 +316,17 @@ def test_running_again_chooses_the_runs_method(forms, tab, jobs):
     assert (shown["method"], shown["epochs"], "beta" in shown) == ("sft", 3, False)
 
 
-def test_running_again_leaves_a_choice_that_is_in_no_list(forms, jobs):
-    shown = forms(start(jobs, reward="module:function"))
-    assert "value" not in shown["reward"]
+def test_running_again_empties_a_field_whose_list_lacks_the_choice(forms, tab, jobs, monkeypatch):
+    """The form kept what was chosen before, and said that it had the run's settings."""
+    run = start(jobs, reward="module:function")
+    shown = forms(run)
+    assert shown["reward"]["value"] is None and shown["policy"]["value"] == "gpt2-mini"
+    told = []
+    monkeypatch.setattr(gr, "Info", told.append)
+    tab.again(SimpleNamespace(run=run))
+    assert "Choose \u201cReward\u201d anew" in told[0]
+    tab.again(SimpleNamespace(run=start(jobs)))
+    assert "anew" not in told[1]
     assert "longer" in [one for _, one in shown["reward"]["choices"]]
 
 
