@@ -96,6 +96,13 @@ class PickedRun(TypedDict):
     log: NotRequired[str]  # its end, of a failed run
 
 
+class DeletedRun(TypedDict):
+    """Whether a run was deleted; if not, which finished runs were trained from its model."""
+
+    deleted: bool
+    needed_by: list[str]  # titles
+
+
 class RunsState(TypedDict):
     """The Runs tab: all runs, newest first, and the one that is picked."""
 

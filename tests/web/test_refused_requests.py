@@ -105,7 +105,7 @@ def test_run_of_the_command_line_is_deleted_with_this_starts_token_only(home):
     assert not seen["mine"] and folder.exists()
     token = home.call("strip_state")["start"]
     assert home.call("runs_state", run="my-ppo", secret="x", start=token)["picked"]["mine"]
-    assert home.call("delete_run", run="my-ppo", secret="x", start=token) == {"deleted": True}
+    assert home.call("delete_run", run="my-ppo", secret="x", start=token)["deleted"]
     assert not folder.exists()
 
 
@@ -227,7 +227,7 @@ def test_token_changes_every_run_and_a_restart_keeps_it(taught):
     assert "start" not in taught.call("strip_state") or taught.call("strip_state")["start"] is None
     taught.page.stop()
     taught.page.start()
-    assert taught.call("delete_run", run="my-ppo", secret=token) == {"deleted": True}
+    assert taught.call("delete_run", run="my-ppo", secret=token)["deleted"]
     assert not folder.exists()
 
 

@@ -60,6 +60,11 @@ export interface PickedRun {
   log?: string;
 }
 
+export interface DeletedRun {
+  deleted: boolean;
+  needed_by: string[];
+}
+
 export interface RunsState {
   runs: ListedRun[];
   picked: PickedRun | null;

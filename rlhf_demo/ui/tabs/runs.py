@@ -19,12 +19,19 @@ from rlhf_demo.files import is_figure
 from rlhf_demo.jobs.job import DAMAGED
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.metrics import GLOSSARY
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.reward_stories import tested_on
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
-from rlhf_demo.server.payloads import ChangedSetting, ListedRun, PickedRun, RunCurves, RunsState
+from rlhf_demo.server.payloads import (
+    ChangedSetting,
+    DeletedRun,
+    ListedRun,
+    PickedRun,
+    RunCurves,
+    RunsState,
+)
 from rlhf_demo.ui.panels.board import ODD, Board, ppo_result
 from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import Shared, proof
@@ -213,12 +220,35 @@ class RunsTab:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def delete_run(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
-        """Delete a run and everything it made; only its owner can."""
+    def delete_run(self, request: dict[str, Any], http: gr.Request) -> DeletedRun:
+        """Delete a run and everything it made; only its owner can.
+
+        Args:
+            request: `run`, `secret`, `start` (see `shared.proof`), and `sure` to delete it even
+                though finished runs were trained from its model.
+            http: holds the address that the request comes from.
+        """
         run = str(request["run"])
-        self.jobs.delete(run, proof(self.jobs, run, request), address_of(http))
+        secret = proof(self.jobs, run, request)
+        if not request.get("sure") and self.jobs.may_change(run, secret):
+            if needed_by := self._trained_from(run):
+                return {"deleted": False, "needed_by": needed_by}
+        self.jobs.delete(run, secret, address_of(http))
         forget_zip(run)
-        return {"deleted": True}
+        return {"deleted": True, "needed_by": []}
+
+    def _trained_from(self, run_id: str) -> list[str]:
+        """Return the titles of finished runs that began with a run's model, as their KL still does.
+
+        Without it, nobody can compare them with what they began with.
+        """
+        folder = self.jobs.find(run_id).folder.resolve()
+        finished = [row for row in self.jobs.overview() if row["status"] == Status.FINISHED]
+        return [
+            row["title"]
+            for row in finished
+            if not row["example"] and _began_with(self.jobs.options(row["id"]), folder)
+        ]
 
     def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Return the instructor's token in exchange for the password.
@@ -241,6 +271,12 @@ class RunsTab:
         target = zip_folder(run, self.shared.settings)
         self.part.temp_files.add(str(target))  # Gradio removes it after a day
         return {"link": link_to(target), "bytes": target.stat().st_size}
+
+
+def _began_with(options: dict[str, Any], folder: Path) -> bool:
+    """Say whether a run's options name a model in this folder."""
+    named = (options.get(name) for name in ("policy", "model"))
+    return any((REPOSITORY / one).is_relative_to(folder) for one in named if isinstance(one, str))
 
 
 def _listed(row: RunRow, pairs: int | None) -> ListedRun:

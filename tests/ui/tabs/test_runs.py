@@ -339,6 +339,19 @@ def test_running_again_what_has_no_form_is_refused(forms, tab, jobs):
 # -- changing --------------------------------------------------------------------------------------
 
 
+def test_who_deletes_a_model_that_finished_runs_began_with_is_told_so_first(call, jobs):
+    """The later run could never be compared again, and the page said: fetch it from the Hub."""
+    base = start(jobs, "sft", title="my texts")
+    jobs.find(base).set_status(Status.FINISHED)
+    later = start(jobs, policy=str(jobs.find(base).folder), title="my PPO")
+    jobs.find(later).set_status(Status.FINISHED)
+    told = {"deleted": False, "needed_by": ["my PPO"]}
+    assert call("delete_run", run=base, secret="ann") == told
+    assert "belongs to someone else" in call("delete_run", run=base, secret="eve")["error"]
+    assert call("delete_run", run=later, secret="ann")["deleted"]
+    assert call("delete_run", run=base, secret="ann")["deleted"]
+
+
 def test_second_visitor_can_neither_stop_nor_delete_the_first_ones_run(call, jobs):
     run = start(jobs, secret="ann")
     for name in ("stop_job", "resume_job", "delete_run"):
@@ -347,14 +360,14 @@ def test_second_visitor_can_neither_stop_nor_delete_the_first_ones_run(call, job
         assert refused == {"error": f"{run} {words}"}
     assert row(jobs, run)["status"] == "queued"
     assert call("stop_job", run=run, secret="ann") == {"asked": True}
-    assert call("delete_run", run=run, secret="ann") == {"deleted": True}
+    assert call("delete_run", run=run, secret="ann")["deleted"]
     assert jobs.overview() == []
 
 
 def test_instructor_deletes_anybodys_run(tab, jobs):
     run = start(jobs, secret="ann")
     jobs.stop(run, "the-token")
-    assert tab.delete_run({"run": run, "secret": "the-token"}, HERE) == {"deleted": True}
+    assert tab.delete_run({"run": run, "secret": "the-token"}, HERE)["deleted"]
 
 
 def test_request_without_a_secret_changes_nothing(call, jobs):

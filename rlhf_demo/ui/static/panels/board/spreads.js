@@ -198,7 +198,7 @@ const wordsWords = (/** @type {number} */ fewest) =>
 const drawWords = (place, words, step) => {
   const about =
     "mean advantage, in standard deviations of a step\u2019s advantages; " +
-    `all steps up to ${step} whose texts were kept`;
+    `the newest ${words.steps} steps up to ${step} whose texts were kept`;
   const lists = [
     wordList("pushed up", words.up, "ppo"),
     wordList("pushed down", words.down, "below"),

@@ -11,6 +11,7 @@ import {
   showProblem,
   soft,
 } from "../../shared/dom.js";
+import { counted } from "../../lib/format.js";
 import { openForm, openTab, showRun, tabOf } from "../../shared/navigation.js";
 import { answered } from "../../shared/server.js";
 import { proof } from "../../shared/visitor.js";
@@ -102,6 +103,14 @@ const buttons = (/** @type {PickedRun} */ run, acts) => {
   );
 };
 
+const neededWords = (/** @type {string[]} */ titles) => {
+  const some = titles.length > 1 ? ` and ${counted(titles.length - 1, "other run")}` : "";
+  return (
+    `\u201c${titles[0]}\u201d${some} began with this model, and could no longer be compared ` +
+    "with it."
+  );
+};
+
 /**
  * The actions of a run's buttons.
  * @param {PickedRun} run
@@ -116,12 +125,20 @@ const actsOn = (run, problem, { server, trigger, changed, deleted }) => {
   const change = async (/** @type {string} */ name, /** @type {() => void} */ after) => {
     if (await answered(problem, server[name]({ run: run.id, ...proof() }))) after();
   };
-  const gone = () => change("delete_run", () => deleted(run.id));
   const question = `Delete \u201c${run.title}\u201d and its model for good?`;
+  const remove = async (/** @type {HTMLElement} */ from, /** @type {boolean} */ sure) => {
+    const answer = await answered(problem, server.delete_run({ run: run.id, sure, ...proof() }));
+    if (!answer) return;
+    if (answer.deleted) deleted(run.id);
+    else confirmFirst(from, neededWords(answer.needed_by), "Delete it all the same", () => {
+      remove(from, true);
+    });
+  };
   return {
     stop: () => change("stop_job", changed),
     resume: () => change("resume_job", changed),
-    remove: ({ currentTarget }) => confirmFirst(currentTarget, question, "Delete it", gone),
+    remove: ({ currentTarget: from }) =>
+      confirmFirst(from, question, "Delete it", () => remove(from, false)),
     again: () => {
       trigger("select", { run: run.id });
       openTab(tabOf(run.id));
