@@ -4,6 +4,7 @@ Folders and titles of runs, which everyone can see, name a class by its number. 
 anyone join.
 """
 
+import re
 import secrets
 import threading
 from collections.abc import Collection
@@ -28,6 +29,14 @@ EACH = 20
 """Pairs that a student answers in a round, unless the instructor asks for another number."""
 FOLDER = "classes"
 """Where the records and the votes to train on are, in the folder of runs."""
+
+
+MOVED = {
+    FOLDER: re.compile(rf"/{FOLDER}/\d+/votes-[^/]+$"),
+    UPLOADS: re.compile(rf"/{UPLOADS}/upload-[0-9a-f]{{12}}(/|$)"),
+    DEMONSTRATIONS: re.compile(rf"/{DEMONSTRATIONS}/demonstrations-[0-9a-f]{{12}}\.jsonl$"),
+}
+"""How runs name private data if the folder of runs was elsewhere when they began."""
 
 
 class RewardTraining(TypedDict):
@@ -210,7 +219,10 @@ def learned_from_private(run: Run, settings: Settings) -> bool:
     """
     data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
     private = (FOLDER, UPLOADS, DEMONSTRATIONS) if settings.public else (FOLDER,)
-    return any(data.is_relative_to((settings.runs / name).resolve()) for name in private)
+    return any(
+        data.is_relative_to((settings.runs / name).resolve()) or MOVED[name].search(str(data))
+        for name in private
+    )
 
 
 def log_for(jobs: Jobs, row: RunRow, settings: Settings, *, mine: bool) -> str:

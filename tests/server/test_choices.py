@@ -87,6 +87,15 @@ def test_request_of_the_wrong_shape_is_answered_in_words(error):
     assert "reload the page" in answering(function)(None)["error"]
 
 
+def test_runs_are_found_though_the_page_was_started_from_another_folder(
+    choices, tmp_path, monkeypatch
+):
+    inside = CHECKPOINTS.parent / "runs" / "ppo-x"
+    assert choices.path(inside) == "runs/ppo-x"  # as the command line would name it
+    monkeypatch.chdir(tmp_path)
+    assert choices.path(inside) == str(inside)
+
+
 def test_texts_of_a_run_that_may_be_resumed_are_kept_under_the_model_that_wrote_them(
     choices, jobs, monkeypatch
 ):

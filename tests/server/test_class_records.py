@@ -172,6 +172,26 @@ def test_run_on_other_pairs_keeps_its_worst_pairs_and_its_log(mode, shared):
         assert json.loads(archive.read(f"{run}/report.json"))["most_wrong"] == WRONG
 
 
+@pytest.mark.parametrize(
+    ("data", "private"),
+    [
+        ("/old/runs/classes/2/votes-211afe3f3c73", {True, False}),
+        ("/old/runs/uploads/upload-0123456789ab/rows.jsonl", {True}),
+        ("/old/runs/uploads/upload-0123456789ab", {True}),
+        ("/old/runs/demonstrations/demonstrations-0123456789ab.jsonl", {True}),
+        ("/old/runs/votes/votes-211afe3f3c73", set()),
+        ("/home/ann/classes/pairs.jsonl", set()),
+        ("shipped", set()),
+    ],
+)
+def test_data_stays_private_when_the_folder_of_runs_is_moved(shared, data, private):
+    """A class's votes were in a stranger's zip after the folder had been moved to another disk."""
+    run = shared.jobs.find(start(shared.jobs, "reward", data=data))
+    for public in (True, False):
+        settings = replace(shared.settings, public=public)
+        assert learned_from_private(run, settings) is (public in private)
+
+
 @pytest.mark.parametrize("public", [True, False])
 def test_texts_of_an_upload_are_in_reports_at_home_alone(mode, shared, public):
     shared = replace(shared, settings=replace(shared.settings, public=public))

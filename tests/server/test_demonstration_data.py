@@ -45,7 +45,7 @@ def choices(data, jobs, tmp_path):
 
 def test_questions_with_enough_texts_are_listed_and_their_file_has_trls_columns(store, choices):
     store.demonstrations.add(texts(FEWEST) + texts(FEWEST - 1, GOOD), "x" * 64)
-    store.demonstrations.add(texts(1, GOOD, left_out=True), "y" * 64)
+    store.demonstrations.add(texts(1, GOOD, left_out=True, time=ONE.time + 1), "y" * 64)
     [(label, chosen)] = choices.demonstrations_listed("ann")
     assert label == f"written texts: {HAPPY} (8)"
     path = choices.demonstrations(chosen, "ann")
