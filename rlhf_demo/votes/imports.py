@@ -65,8 +65,7 @@ def keep_votes(
     Raises:
         Refused: this file has been imported before, is being imported, or has nothing new.
     """
-    imported = _Import(database, now, source)
-    imported.here = _answers_here(database, votes)
+    imported = _Import(database, now, source, _answers_here(database, votes))
     imported.keep_all(votes, imported.keep_vote)
     return imported.collection, len(votes) - len(imported.seen)
 
@@ -75,8 +74,7 @@ def keep_demonstrations(
     database: Database, now: float, texts: Sequence[Demonstration], source: str
 ) -> tuple[int, int]:
     """Store a file's demonstrations in a collection of their own, as `keep_votes` does."""
-    imported = _Import(database, now, source)
-    imported.here = _texts_here(database, texts)
+    imported = _Import(database, now, source, _texts_here(database, texts))
     imported.keep_all(texts, imported.keep_demonstration)
     return imported.collection, len(texts) - len(imported.seen)
 
@@ -85,8 +83,7 @@ def keep_rankings(
     database: Database, now: float, ranked: Sequence[Ranking], source: str
 ) -> tuple[int, int]:
     """Store a file's rankings in a collection of their own, as `keep_votes` does."""
-    imported = _Import(database, now, source)
-    imported.here = _rankings_here(database, ranked)
+    imported = _Import(database, now, source, _rankings_here(database, ranked))
     imported.keep_all(ranked, imported.keep_ranking)
     return imported.collection, len(ranked) - len(imported.seen)
 
@@ -96,19 +93,24 @@ Texts = tuple[int, str, str, str, str]
 
 
 class _Import:
-    """A collection that is being filled, and its ids for the numbers and texts in a file."""
+    """A collection that is being filled, and its ids for the numbers and texts in a file.
 
-    def __init__(self, database: Database, now: float, source: str) -> None:
+    Attributes:
+        here: what tells the rows that this page has already.
+    """
+
+    def __init__(
+        self, database: Database, now: float, source: str, here: set[tuple[Any, ...]]
+    ) -> None:
         """Create the collection.
 
         Raises:
             Refused: this file has been imported before, or is being imported.
         """
-        self.database, self.now = database, now
+        self.database, self.now, self.here = database, now, here
         self.voters: dict[int, int] = {}
         self.pairs: dict[Texts, int] = {}
         self.seen: set[tuple[Any, ...]] = set()
-        self.here: set[tuple[Any, ...]] = set()
         with database.writing() as connection:
             known = select(collections.c.id).where(collections.c.source == source)
             if connection.execute(known).scalar() is not None:
