@@ -7,7 +7,7 @@ from typing import TypeGuard
 from rlhf_demo.config.options import Options
 from rlhf_demo.data.hub_datasets import data_set_refusal
 from rlhf_demo.errors import ConfigError, DataError
-from rlhf_demo.files import read_json, write_json
+from rlhf_demo.files import is_record, read_json, write_json
 from rlhf_demo.hub.locate import HUB_ID, adapter_base, fingerprint, locate
 from rlhf_demo.runs.run import BEGAN_WITH, Run
 
@@ -37,6 +37,7 @@ def check_same_models(run: Run, config: Options) -> None:
 
     Raises:
         ConfigError: a model has changed since the run began.
+        DataError: the file that names them is damaged.
     """
     named = {name: getattr(config, name, None) for name in MODELS}
     models = {name: _weights(model) for name, model in named.items() if _is_a_model(model)}
@@ -45,6 +46,8 @@ def check_same_models(run: Run, config: Options) -> None:
         write_json(path, models)
         return
     began_with = read_json(path)
+    if not is_record(began_with):
+        raise DataError(f"{BEGAN_WITH} in {run.folder.name} is damaged: delete it")
     for name, weights in models.items():
         if began_with.get(name) != weights:
             raise ConfigError(

@@ -173,8 +173,8 @@ def weight_files(folder: Path) -> list[Path]:
 def fingerprint(folder: Path) -> str:
     """Return eight letters that tell a model's weights from those before and after more training.
 
-    Training changes every tensor, so both ends of each file are enough: a copied run may name files
-    of any size.
+    Training changes every tensor, so both ends of the first and of the last file are enough: a
+    copied run may have many files, of any size.
 
     Args:
         folder: as `locate` returns it.
@@ -184,7 +184,8 @@ def fingerprint(folder: Path) -> str:
         OSError: a file cannot be read.
     """
     found, adapter = hashlib.sha256(), folder / ADAPTER_WEIGHTS
-    for path in [adapter] if adapter.is_file() else weight_files(folder):
+    files = [adapter] if adapter.is_file() else weight_files(folder)
+    for path in dict.fromkeys([*files[:1], *files[-1:]]):
         with open_plain(path) as file:
             size = file.seek(0, os.SEEK_END)
             for start in (0, max(0, size - END_BYTES)):

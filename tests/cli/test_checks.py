@@ -8,7 +8,7 @@ import torch
 from rlhf_demo.cli.checks import NO_MODELS, check_models, check_out, check_same_models
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.scorers import RULES
-from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.errors import CheckpointError, ConfigError, DataError
 from rlhf_demo.files import read_json
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.runs.run import Run
@@ -36,6 +36,9 @@ def test_run_resumes_only_with_the_models_it_began_with(tmp_path, tiny_model_fol
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(ConfigError, match=r"base has changed since run began .* start a new run"):
+        check_same_models(run, config)
+    (run.folder / "models.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"models\.json in run is damaged: delete it"):
         check_same_models(run, config)
     run.discard_unused()
     assert not run.folder.exists()

@@ -72,7 +72,9 @@ export const mount = ({ element, props, server, watch }) => {
 
   const load = async () => {
     const answer = await answered(problem, server.blind_result(asked));
-    if (answer) fill(result, answer.votes ? resultCard(answer, asked) : null);
+    if (!answer) return;
+    const { votes, earlier } = answer;
+    fill(result, votes ? resultCard(answer, asked) : earlier ? soft(earlierWords(earlier)) : null);
   };
   const source = {
     ahead: true,
