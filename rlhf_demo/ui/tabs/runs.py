@@ -4,6 +4,7 @@ Everyone can view and download every run. Only its owner can change it: jobs/que
 secret that each request carries.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,18 +98,18 @@ class RunsTab:
         """Fill the form with a run's settings, for a new run."""
         try:
             filled = self.filled(str(event.run))
+            config = self.jobs.find(str(event.run)).config
         except DemoError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        missing = [
+        form = self.forms[config["kind"]]
+        changed = changed_settings(config, self.shared.settings.runs)
+        outside = [one["name"] for one in changed if one["name"].replace(" ", "_") not in form]
+        emptied = [
             f"\u201c{field.label}\u201d"
             for field, shown in filled.items()
             if isinstance(shown, dict) and shown["value"] is None
         ]
-        but = f" Choose {' and '.join(missing)} anew: what the run had is not in the list."
-        gr.Info(
-            f"The form now has this run's settings.{but if missing else ''} Change them under "
-            "Your own settings, then start."
-        )
+        gr.Info(_filled_words(emptied, outside))
         return filled
 
     def filled(self, run_id: str) -> dict[Any, Any]:
@@ -335,6 +336,21 @@ def _result(run: Run, row: RunRow) -> str:
         f"right. Choosing the {report['baseline_side']} text gets "
         f"{100 * report['baseline_length']:.0f}% right, and a coin flip 50%."
     )
+
+
+def _filled_words(emptied: Sequence[str], outside: Sequence[str]) -> str:
+    """Say what a form has of a run's settings, and what it has not.
+
+    Args:
+        emptied: labels of fields whose list lacks what the run had.
+        outside: settings of the run, other than the defaults, that no form of the page has.
+    """
+    words = ["The form now has this run's settings."]
+    if emptied:
+        words.append(f"Choose {' and '.join(emptied)} anew: what the run had is not in the list.")
+    if outside:
+        words.append(f"The form does not have {', '.join(outside)}: a new run gets the default.")
+    return " ".join([*words, "Change them under Your own settings, then start."])
 
 
 def changed_settings(config: Task, runs: Path) -> list[ChangedSetting]:

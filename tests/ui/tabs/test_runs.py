@@ -325,8 +325,10 @@ def test_running_again_empties_a_field_whose_list_lacks_the_choice(forms, tab, j
     monkeypatch.setattr(gr, "Info", told.append)
     tab.again(SimpleNamespace(run=run))
     assert "Choose \u201cReward\u201d anew" in told[0]
-    tab.again(SimpleNamespace(run=start(jobs)))
-    assert "anew" not in told[1]
+    tab.again(SimpleNamespace(run=start(jobs, kl_coef=0.5)))
+    assert "anew" not in told[1] and "does not have" not in told[1]
+    tab.again(SimpleNamespace(run=start(jobs, clean_words=True, samples_every=5)))
+    assert "The form does not have clean words: a new run gets the default." in told[2]
     assert "longer" in [one for _, one in shown["reward"]["choices"]]
 
 
