@@ -129,8 +129,12 @@ class VoteData:
         return [(count.label, _id(count.question)) for count in self.questions()]
 
     def id_of(self, folder: Path) -> str:
-        """Return the id in `choices` of the only question of a folder's votes, or an empty one."""
-        facts = vote_facts(str(folder)) if folder.name.startswith("votes-") else None
+        """Return the id in `choices` of the only question of a folder's votes, or an empty one.
+
+        A class has its votes in a folder of its own, and they are not in the list.
+        """
+        of_the_page = (CHECKPOINTS.parent / folder).parent.resolve() == self.folder.resolve()
+        facts = vote_facts(str(folder)) if of_the_page else None
         return _id(facts["questions"][0]) if facts and len(facts["questions"]) == 1 else ""
 
     def chosen(self, chosen: str) -> Path | None:
