@@ -414,8 +414,8 @@ class Choices:
         for name in names:
             if name in self.settings.hub or is_here(name):
                 continue
-            home = (REPOSITORY / os.path.expanduser(name)).parent
-            if home.resolve() == self.settings.runs.resolve():
+            home = os.path.abspath((REPOSITORY / os.path.expanduser(name)).parent)
+            if home == os.path.realpath(self.settings.runs):
                 raise ConfigError(f"the run {Path(name).name} is not here any more")
             raise ConfigError(
                 f"{name[:60]!r} would have to be fetched from the Hub: choose it in a form first"

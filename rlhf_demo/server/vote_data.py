@@ -133,7 +133,8 @@ class VoteData:
 
         A class has its votes in a folder of its own, and they are not in the list.
         """
-        of_the_page = (CHECKPOINTS.parent / folder).parent.resolve() == self.folder.resolve()
+        home = os.path.abspath((CHECKPOINTS.parent / folder).parent)  # bears any name, unlike Path
+        of_the_page = home == os.path.realpath(self.folder)
         facts = vote_facts(str(folder)) if of_the_page else None
         return _id(facts["questions"][0]) if facts and len(facts["questions"]) == 1 else ""
 

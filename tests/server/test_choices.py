@@ -264,6 +264,10 @@ def test_board_does_not_make_the_page_fetch_models(choices):
     choices.check_here("gpt2-mini", "star-rater", "gpt2")  # gpt2: listed
     with pytest.raises(ConfigError, match="'evil/huge' would have to be fetched from the Hub"):
         choices.check_here("gpt2-mini", "evil/huge")
+    with pytest.raises(ConfigError, match="the run sft-x is not here any more"):
+        choices.check_here(choices.path(choices.settings.runs / "sft-x"))
+    with pytest.raises(ConfigError, match="would have to be fetched"):
+        choices.check_here("a\0/b")
 
 
 def test_options_of_a_resumed_run_may_name_what_lies_on_this_machine(choices, tmp_path):
