@@ -80,11 +80,11 @@ def test_board_draws_score_with_its_error_exact_kl_and_both_over_kl(visitor):
     assert (of_score["x"], of_score["y"], of_score["customdata"]) == (step, score, error)
     assert (of_kl["x"], of_kl["y"]) == (step, kl)
     over_kl = drawn["Score and judge by KL"]
-    reward, judged, _ = over_kl["traces"]  # the last one holds the yardstick in view
-    assert (reward["name"], reward["x"], reward["y"]) == ("reward", kl, score)
+    scored, judged, _ = over_kl["traces"]  # the last one holds the yardstick in view
+    assert (scored["name"], scored["x"], scored["y"]) == ("score", kl, score)
     assert judged["x"] == written("objective/kl", judged_rows)
     assert judged["y"] == written("judge/score", judged_rows)
-    assert reward["error_y"]["array"] == error
+    assert scored["error_y"]["array"] == error
     assert judged["error_y"]["array"] == written("judge/score_se", judged_rows)
     assert over_kl["xTitle"].startswith("KL from the base")
 

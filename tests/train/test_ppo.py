@@ -222,7 +222,7 @@ def test_kl_over_the_budget_ends_the_run_and_keeps_the_model(config, tmp_path):
     assert f"ended after step {len(rows)} of 50" in run.status["message"]
     assert "over the budget of 0.8" in run.status["message"]
     # The model that is saved is the one whose KL the message names, not one update further.
-    named = float(run.status["message"].split("KL ")[1].split()[0])
+    named = float(run.status["message"].split("the next texts, ")[1].split()[0])
     assert named == pytest.approx(report["kl"], abs=4 * report["kl_se"] + 0.1)
     assert (run.model_folder / "model.safetensors").is_file()
 
