@@ -11,9 +11,11 @@ and on; load a model of your own for that.
 # `warm` imports modules only so that they are loaded.
 # pyright: reportUnusedImport=false
 
+import ctypes
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,15 @@ compared saved steps had them loaded again for each batch of pairs."""
 
 Check = Callable[[str, str, str | None], None]
 Begin = Callable[[str, str, str | None], bool]
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system, if the C library can.
+
+    glibc keeps it in pieces: after 90 loads of small models, 210 MB of 850. This takes 4 ms.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class ModelCache:
@@ -193,6 +204,7 @@ class ModelCache:
                     self.warm()
                     model = load()
                     self._keep(key, files, model)
+                    return_freed_memory()
         return model
 
     def _find(self, key: Key, files: str) -> Any:
