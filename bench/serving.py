@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,19 @@ class PageProcess:
 
     def megabytes(self) -> float:
         """Return the memory of the app's process and of its file readers, in megabytes."""
-        app, total = psutil.Process(self._process.pid), 0
+        total = 0
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+        return total / 10**6
+
+    def processes(self) -> Iterator[psutil.Process]:
+        """Yield the app's process and those of its file readers; trainings have own limits."""
+        app = psutil.Process(self._process.pid)
         for process in [app, *app.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
-                if "--run-dir" not in process.cmdline():  # trainings have their own limits
-                    total += process.memory_info().rss
-        return total / 10**6
+                if "--run-dir" not in process.cmdline():
+                    yield process
 
     def end_trainings(self) -> None:
         """Kill the trainings that the app has started."""

@@ -28,7 +28,7 @@ import httpx
 import psutil
 
 from bench.class_load import stored_votes
-from bench.serving import NO_TLS, PageProcess, message, wait_until
+from bench.serving import NO_TLS, SERVER_FUNCTIONS, PageProcess, message, wait_until
 from bench.viewers import Viewer
 from rlhf_demo.runs.run import Status
 
@@ -80,14 +80,11 @@ class Watch:
 
 def held(page: PageProcess) -> Held:
     """Count what the app holds now."""
-    app, totals = psutil.Process(page.pid), Held(0, 0, 0, 0)
-    for process in (app, *app.children(recursive=True)):
+    totals = Held(0, 0, 0, 0)
+    for process in page.processes():
         with suppress(psutil.NoSuchProcess):
-            if "--run-dir" not in process.cmdline():
-                own = (
-                    process.memory_info().rss / 10**6, process.num_threads(), process.num_fds(), 1
-                )  # fmt: skip
-                totals = Held(*(a + b for a, b in zip(totals, own, strict=True)))
+            own = process.memory_info().rss / 10**6, process.num_threads(), process.num_fds(), 1
+            totals = Held(*(a + b for a, b in zip(totals, own, strict=True)))
     return totals
 
 
@@ -166,7 +163,7 @@ class Visitors:
 
         def ask(function: str, **request: Any) -> dict[str, Any]:
             body = message(self.where[function], function, request)
-            return client.post("/gradio_api/component_server/", json=body).json()
+            return client.post(SERVER_FUNCTIONS, json=body).json()
 
         voter = ask("enter")["voter"]
         asked = {"voter": voter, "question": "Which is better English?", "model": "gpt2-mini"}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Column, Connection, Row, Select, delete, insert, select, update
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.votes.database import Database
@@ -229,14 +229,34 @@ class _Import:
         return self.voters[number]
 
 
-def _span(rows: Sequence[R]) -> tuple[float, float]:
-    """Return the seconds from the first row to the last; a file has whole seconds."""
-    times = [row.time for row in rows]
-    return min(times), max(times) + 1
-
-
 OF_THE_PAGE = "open", "import"
 """Kinds of collections whose rows a page shows as its own; a class's are its instructor's."""
+
+
+def _rows_here(
+    database: Database,
+    query: Select[*tuple[Any, ...]],
+    of_round: Column[Any],
+    at: Column[Any],
+    given: Sequence[R],
+) -> Sequence[Row[Any]]:
+    """Return the rows of a query that this page has from the time of a file's rows.
+
+    Args:
+        database: the target.
+        query: selects them from all collections.
+        of_round: its column with the round.
+        at: its column with the time.
+        given: the file's rows, whose times are whole seconds.
+    """
+    times = [row.time for row in given]
+    query = (
+        query.join(rounds, rounds.c.id == of_round)
+        .join(collections, collections.c.id == rounds.c.collection_id)
+        .where(collections.c.kind.in_(OF_THE_PAGE), at.between(min(times), max(times) + 1))
+    )
+    with database.reading() as connection:
+        return connection.execute(query).all()
 
 
 def _answers_here(database: Database, votes: Sequence[Vote]) -> set[tuple[Any, ...]]:
@@ -249,13 +269,9 @@ def _answers_here(database: Database, votes: Sequence[Vote]) -> set[tuple[Any, .
         select(*columns)
         .join(pairs, pairs.c.id == assignments.c.pair_id)
         .join(questions, questions.c.id == assignments.c.question_id)
-        .join(rounds, rounds.c.id == pairs.c.round_id)
-        .join(collections, collections.c.id == rounds.c.collection_id)
-        .where(collections.c.kind.in_(OF_THE_PAGE), assignments.c.choice.is_not(None))
-        .where(assignments.c.voted_at.between(*_span(votes)))
+        .where(assignments.c.choice.is_not(None))
     )
-    with database.reading() as connection:
-        rows = connection.execute(query).all()
+    rows = _rows_here(database, query, pairs.c.round_id, assignments.c.voted_at, votes)
     return {
         (
             row.prompt,
@@ -270,16 +286,11 @@ def _answers_here(database: Database, votes: Sequence[Vote]) -> set[tuple[Any, .
 
 def _texts_here(database: Database, texts: Sequence[Demonstration]) -> set[tuple[Any, ...]]:
     """Return what tells the demonstrations of that time that this page has."""
-    query = (
-        select(demonstrations, questions.c.text.label("question"))
-        .join(questions, questions.c.id == demonstrations.c.question_id)
-        .join(rounds, rounds.c.id == demonstrations.c.round_id)
-        .join(collections, collections.c.id == rounds.c.collection_id)
-        .where(collections.c.kind.in_(OF_THE_PAGE))
-        .where(demonstrations.c.written_at.between(*_span(texts)))
+    query = select(demonstrations, questions.c.text.label("question")).join(
+        questions, questions.c.id == demonstrations.c.question_id
     )
-    with database.reading() as connection:
-        rows = connection.execute(query).all()
+    of_round, written_at = demonstrations.c.round_id, demonstrations.c.written_at
+    rows = _rows_here(database, query, of_round, written_at, texts)
     return {(row.prompt, row.completion, row.question, int(row.written_at)) for row in rows}
 
 
@@ -288,13 +299,9 @@ def _rankings_here(database: Database, ranked: Sequence[Ranking]) -> set[tuple[A
     query = (
         select(rankings, questions.c.text.label("question"))
         .join(questions, questions.c.id == rankings.c.question_id)
-        .join(rounds, rounds.c.id == rankings.c.round_id)
-        .join(collections, collections.c.id == rounds.c.collection_id)
-        .where(collections.c.kind.in_(OF_THE_PAGE), rankings.c.best_first.is_not(None))
-        .where(rankings.c.ranked_at.between(*_span(ranked)))
+        .where(rankings.c.best_first.is_not(None))
     )
-    with database.reading() as connection:
-        rows = connection.execute(query).all()
+    rows = _rows_here(database, query, rankings.c.round_id, rankings.c.ranked_at, ranked)
     return {
         (
             row.prompt,

@@ -6,6 +6,7 @@ secret that each request carries.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,7 @@ class RunsTab:
         except DemoError as error:
             raise gr.Error(str(error), print_exception=False) from None
         form = self.forms[config["kind"]]
-        changed = changed_settings(config, self.shared.settings.runs)
-        outside = [one["name"] for one in changed if one["name"].replace(" ", "_") not in form]
+        outside = [_in_words(one.name) for one in _changed(config) if one.name not in form]
         emptied = [
             f"\u201c{field.label}\u201d"
             for field, shown in filled.items()
@@ -358,14 +358,27 @@ def changed_settings(config: Task, runs: Path) -> list[ChangedSetting]:
     options = config["options"]
     return [
         {
-            "name": declared.name.replace("_", " "),
+            "name": _in_words(declared.name),
             "value": _without_folder(options[declared.name], runs),
             "default": "none" if declared.default is None else str(declared.default),
             "meaning": declared.metadata["help"],
         }
+        for declared in _changed(config)
+    ]
+
+
+def _changed(config: Task) -> list[Field[Any]]:
+    """Return the declarations of a run's options that differ from the defaults."""
+    options = config["options"]
+    return [
+        declared
         for declared, _, _ in declarations(STAGES[config["kind"]].config)
         if options.get(declared.name, declared.default) != declared.default
     ]
+
+
+def _in_words(option: str) -> str:
+    return option.replace("_", " ")
 
 
 def _without_folder(value: Any, runs: Path) -> str:

@@ -1,6 +1,6 @@
 // @ts-check
 // Inside one step: the distributions of scores, ratios and values, and which words were pushed.
-import { number, percent, signed } from "../../lib/format.js";
+import { counted, number, percent, signed } from "../../lib/format.js";
 import { outline } from "../../lib/series.js";
 import { chartCard, keyOf } from "../../shared/charts.js";
 import { fill, h, say } from "../../shared/dom.js";
@@ -198,7 +198,7 @@ const wordsWords = (/** @type {number} */ fewest) =>
 const drawWords = (place, words, step) => {
   const about =
     "mean advantage, in standard deviations of a step\u2019s advantages; " +
-    `the newest ${words.steps} steps up to ${step} whose texts were kept`;
+    `the newest ${counted(words.steps, "step")} up to ${step} whose texts were kept`;
   const lists = [
     wordList("pushed up", words.up, "ppo"),
     wordList("pushed down", words.down, "below"),
