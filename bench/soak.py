@@ -33,6 +33,8 @@ from bench.viewers import Viewer
 from rlhf_demo.runs.run import Status
 
 SAMPLE_SECONDS = 5
+FEWEST_MINUTES = 3
+"""With fewer, a window has too few samples."""
 WARM_UP = 1 / 6
 """Share of the time in which the app still loads models and fills its caches."""
 WINDOW = 1 / 12
@@ -210,6 +212,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--viewers", type=int, default=30)
     given = parser.parse_args()
+    if given.minutes < FEWEST_MINUTES:
+        parser.error(f"--minutes is {given.minutes:g}: give at least {FEWEST_MINUTES}")
     folder, seconds = Path(tempfile.mkdtemp()) / "runs", 60 * given.minutes
     with PageProcess(folder) as page:
         watch = Watch(page)
